@@ -1,0 +1,93 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+let package = Package(
+    name: "holdfast",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "holdfast", targets: ["HoldfastCommand"]),
+        .library(name: "HoldfastSimulation", targets: ["HoldfastSimulation"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    ],
+    targets: [
+        // The order below is the order of dependence: a target imports only what stands above it.
+        .target(name: "ConsensusTypes", swiftSettings: settings),
+        .target(name: "CHoldfastChecksum"),
+        .target(name: "RaftCore", dependencies: ["ConsensusTypes"], swiftSettings: settings),
+        .target(name: "KeyValueCore", dependencies: ["ConsensusTypes"], swiftSettings: settings),
+        .target(
+            name: "WriteAheadLog",
+            dependencies: [
+                "ConsensusTypes", "CHoldfastChecksum",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "PeerTransport",
+            dependencies: [
+                "ConsensusTypes", "CHoldfastChecksum",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "ReplicaRuntime",
+            dependencies: [
+                "ConsensusTypes", "RaftCore", "KeyValueCore", "WriteAheadLog", "PeerTransport",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "EtcdAPI",
+            dependencies: [
+                "ConsensusTypes", "KeyValueCore", "ReplicaRuntime",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOHPACK", package: "swift-nio-http2"),
+                .product(name: "NIOHTTP2", package: "swift-nio-http2"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "HoldfastSimulation",
+            dependencies: [
+                "ConsensusTypes", "RaftCore", "KeyValueCore", "WriteAheadLog", "ReplicaRuntime",
+            ],
+            swiftSettings: settings
+        ),
+        .executableTarget(
+            name: "HoldfastCommand",
+            dependencies: [
+                "ConsensusTypes", "KeyValueCore", "WriteAheadLog", "PeerTransport", "ReplicaRuntime",
+                "EtcdAPI", "HoldfastSimulation",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
+    ]
+)

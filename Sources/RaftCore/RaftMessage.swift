@@ -1,0 +1,187 @@
+import ConsensusTypes
+
+/// What one member of a group says to another.
+public struct RaftMessage: Hashable, Sendable {
+    public let from: NodeID
+    public let to: NodeID
+    /// The sender's term; in a pre-vote request and its granting answer, the term that is asked about.
+    public let term: Term
+    public let body: Body
+
+    public init(from: NodeID, to: NodeID, term: Term, body: Body) {
+        self.from = from
+        self.to = to
+        self.term = term
+        self.body = body
+    }
+
+    public enum Body: Hashable, Sendable {
+        /// "Would you vote for me in `term`?" Changes nothing at the receiver (dissertation, section 9.6).
+        case preVoteRequest(LogPosition)
+        case preVoteResponse(granted: Bool)
+        /// RequestVote (Raft paper, section 5.2).
+        case voteRequest(LogPosition)
+        case voteResponse(granted: Bool)
+        /// AppendEntries (section 5.3), with or without entries.
+        case append(AppendEntries)
+        case appendResponse(AppendResponse)
+        /// InstallSnapshot (section 7), one chunk of it.
+        case snapshotChunk(SnapshotChunk)
+        case snapshotResponse(SnapshotResponse)
+        /// Proposals on their way to the leader of `term`, and of no other term.
+        case propose([Proposal])
+        /// The leader of `term` did not append these, and never will.
+        case proposeRejected([ProposalID], ProposalRejection)
+        /// Asks the leader for a read index on behalf of all reads that a follower has gathered.
+        case readIndexRequest(ReadBatchID)
+        /// `nil`: this node cannot tell; ask again.
+        case readIndexResponse(ReadBatchID, LogIndex?)
+    }
+}
+
+/// The end of a log, by which voters compare logs (Raft paper, section 5.4.1).
+public struct LogPosition: Hashable, Comparable, Sendable, CustomStringConvertible {
+    public let term: Term
+    public let index: LogIndex
+
+    public init(term: Term, index: LogIndex) {
+        self.term = term
+        self.index = index
+    }
+
+    public static func < (left: LogPosition, right: LogPosition) -> Bool {
+        left.term == right.term ? left.index < right.index : left.term < right.term
+    }
+
+    public var description: String { "\(index)@\(term)" }
+}
+
+public struct AppendEntries: Hashable, Sendable {
+    /// The entry that stands before `entries`.
+    public let previous: LogPosition
+    public let entries: [Entry]
+    public let commitIndex: LogIndex
+    /// Grows with each confirmation of leadership that the leader asks for; echoed in the answer.
+    public let readRound: UInt64
+    /// When the leader sent this, on the leader's clock; echoed in the answer. It dates a quorum by when it
+    /// was asked, which is what makes stepping down in time sound.
+    public let sentAt: Instant
+
+    public init(
+        previous: LogPosition, entries: [Entry], commitIndex: LogIndex, readRound: UInt64, sentAt: Instant
+    ) {
+        self.previous = previous
+        self.entries = entries
+        self.commitIndex = commitIndex
+        self.readRound = readRound
+        self.sentAt = sentAt
+    }
+}
+
+public struct AppendResponse: Hashable, Sendable {
+    public enum Outcome: Hashable, Sendable {
+        /// The follower's log agrees with the leader's up to here, durably.
+        case matched(LogIndex)
+        /// The entry before the sent ones is missing or of another term. `rejected` is that entry's index.
+        /// `hint` is the last place at which the follower's log may agree: its last index, or where its
+        /// conflicting term starts (section 5.3, the accelerated back-off), with the term found there.
+        case mismatch(rejected: LogIndex, hint: LogPosition)
+    }
+
+    public let outcome: Outcome
+    public let readRound: UInt64
+    public let sentAt: Instant
+
+    public init(outcome: Outcome, readRound: UInt64, sentAt: Instant) {
+        self.outcome = outcome
+        self.readRound = readRound
+        self.sentAt = sentAt
+    }
+}
+
+public struct SnapshotChunk: Hashable, Sendable {
+    public let metadata: SnapshotMetadata
+    /// Where in the snapshot `bytes` start.
+    public let offset: UInt64
+    public let bytes: ByteSlice
+    public let isLast: Bool
+    public let sentAt: Instant
+
+    public init(
+        metadata: SnapshotMetadata, offset: UInt64, bytes: ByteSlice, isLast: Bool, sentAt: Instant
+    ) {
+        self.metadata = metadata
+        self.offset = offset
+        self.bytes = bytes
+        self.isLast = isLast
+        self.sentAt = sentAt
+    }
+}
+
+public struct SnapshotResponse: Hashable, Sendable {
+    public enum Outcome: Hashable, Sendable {
+        /// The receiver holds the snapshot up to here and wants what follows.
+        case wants(offset: UInt64)
+        /// The snapshot is installed and durable, or was not needed.
+        case installed
+        /// The bytes were damaged or the receiver has no room: start again later.
+        case refused
+    }
+
+    /// Which snapshot, by its last index.
+    public let index: LogIndex
+    public let outcome: Outcome
+    public let sentAt: Instant
+
+    public init(index: LogIndex, outcome: Outcome, sentAt: Instant) {
+        self.index = index
+        self.outcome = outcome
+        self.sentAt = sentAt
+    }
+}
+
+/// A command that a client wants in the log.
+public struct Proposal: Hashable, Sendable {
+    public let id: ProposalID
+    public let payload: ByteSlice
+    /// Whether the command makes the state larger. Such proposals are the first to be refused when the
+    /// leader's disk fills up; deletes and compactions, which make room, go on.
+    public let needsSpace: Bool
+
+    public init(id: ProposalID, payload: ByteSlice, needsSpace: Bool) {
+        self.id = id
+        self.payload = payload
+        self.needsSpace = needsSpace
+    }
+}
+
+/// How much room a node has for its log.
+public enum DiskSpace: UInt8, Hashable, Sendable {
+    case ample = 0
+    /// Proposals that need space are refused.
+    case low = 1
+    /// Nothing is appended: a leader refuses every proposal, a follower leaves entries unanswered and does
+    /// not campaign. Votes still fit.
+    case none = 2
+}
+
+/// Why a proposal will never be in the log.
+public enum ProposalRejection: UInt8, Hashable, Sendable {
+    /// The receiver is not, or no longer, the leader of the term that the proposal was sent to.
+    case notLeader = 0
+    /// Too much is proposed and not yet committed.
+    case overloaded = 1
+    /// The leader has no room on its disk.
+    case noSpace = 2
+}
+
+/// The reads that one node asked about together.
+public struct ReadBatchID: Hashable, Sendable {
+    public let session: UInt64
+    public let sequence: UInt64
+
+    public init(session: UInt64, sequence: UInt64) {
+        self.session = session
+        self.sequence = sequence
+    }
+}
