@@ -1,0 +1,57 @@
+import ConsensusTypes
+
+/// The members that `--initial-cluster` names, with ids that every node computes alike.
+struct InitialCluster {
+    struct Member {
+        let id: NodeID
+        let name: String
+        let peerURLs: [ClusterURL]
+    }
+
+    let members: [Member]
+    let clusterID: UInt64
+
+    /// `text` is `name=http://host:port,...`; a name may come more than once, with one address each time.
+    init(_ text: String, token: String) throws {
+        var names: [String] = []
+        var urls: [String: [ClusterURL]] = [:]
+        for part in text.split(separator: ",") {
+            guard let equals = part.firstIndex(of: "="), equals != part.startIndex else {
+                throw CommandFailure(
+                    message: "--initial-cluster: '\(part)' is not name=http://host:port", exitCode: 64)
+            }
+            let name = String(part[..<equals])
+            let url = try ClusterURL(String(part[part.index(after: equals)...]), flag: "--initial-cluster")
+            if urls[name] == nil { names.append(name) }
+            urls[name, default: []].append(url)
+        }
+        guard !names.isEmpty else {
+            throw CommandFailure(message: "--initial-cluster names no member", exitCode: 64)
+        }
+        members = names.map { name in
+            let peerURLs = urls[name]!
+            let addresses = peerURLs.map(\.text).sorted().joined(separator: ",")
+            return Member(
+                id: NodeID(StableHash.of("member\n\(token)\n\(addresses)")), name: name, peerURLs: peerURLs)
+        }
+        let ids = members.map(\.id).sorted()
+        for (first, second) in zip(ids, ids.dropFirst()) where first == second {
+            throw CommandFailure(
+                message: "--initial-cluster: two members have the same peer address", exitCode: 64)
+        }
+        clusterID = StableHash.of("cluster\n\(token)\n\(ids.map(\.description).joined(separator: ","))")
+    }
+}
+
+/// A hash that is the same in every process: 64-bit FNV-1a with a final mix. Not for secrets.
+enum StableHash {
+    static func of(_ text: String) -> UInt64 {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in text.utf8 {
+            hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3
+        }
+        hash = (hash ^ (hash >> 33)) &* 0xff51_afd7_ed55_8ccd
+        hash ^= hash >> 33
+        return hash == 0 ? 1 : hash
+    }
+}

@@ -1,0 +1,148 @@
+import ArgumentParser
+import ConsensusTypes
+import Logging
+import ReplicaRuntime
+
+/// `holdfast serve`: one node. The flags carry etcd's names where the meaning is the same.
+struct ServeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve", abstract: "Runs one node of a cluster.",
+        discussion: """
+            The flags carry etcd's names: an etcd command line starts a Holdfast node when the program's \
+            name is changed. A cluster's members are fixed by --initial-cluster in this version.
+            """)
+
+    @Option(help: "This node's name in --initial-cluster.")
+    var name = "default"
+
+    @Option(help: "Where the node keeps its data. (default: NAME.holdfast)")
+    var dataDir: String?
+
+    @Option(help: "Addresses to serve clients on, separated by commas.")
+    var listenClientUrls = "http://127.0.0.1:2379"
+
+    @Option(help: "Addresses at which clients reach this node. (default: --listen-client-urls)")
+    var advertiseClientUrls: String?
+
+    @Option(help: "Addresses to listen for the other nodes on.")
+    var listenPeerUrls = "http://127.0.0.1:2380"
+
+    @Option(help: "Addresses at which the other nodes reach this one.")
+    var initialAdvertisePeerUrls = "http://127.0.0.1:2380"
+
+    @Option(help: "All members: name=http://host:port,... (default: this node alone)")
+    var initialCluster: String?
+
+    @Option(help: "'new', or 'existing' where the node must find its data.")
+    var initialClusterState: InitialClusterState = .new
+
+    @Option(help: "Tells clusters apart that might reach each other by mistake.")
+    var initialClusterToken = "etcd-cluster"
+
+    @Option(help: "Milliseconds between a leader's heartbeats.")
+    var heartbeatInterval = 100
+
+    @Option(help: "Milliseconds without a leader before an election.")
+    var electionTimeout = 1_000
+
+    @Option(help: "Applied entries between two snapshots.")
+    var snapshotCount = 100_000
+
+    @Option(help: "Bytes of data beyond which writes are refused; 0 is 2 GiB.")
+    var quotaBackendBytes = 0
+
+    @Option(help: "The largest request in bytes.")
+    var maxRequestBytes = 1_572_864
+
+    @Option(help: "The most operations in a transaction.")
+    var maxTxnOps = 128
+
+    @Option(help: "trace, debug, info, notice, warn, error or critical.")
+    var logLevel = "info"
+
+    @Flag(help: .hidden)
+    var exitWithParent = false
+
+    enum InitialClusterState: String, ExpressibleByArgument {
+        case new, existing
+    }
+
+    func run() throws {
+        try ServeProcess(options: try options(), exitWithParent: exitWithParent).run()
+    }
+
+    private func options() throws -> ServeOptions {
+        let advertised = try ClusterURL.list(initialAdvertisePeerUrls, flag: "--initial-advertise-peer-urls")
+        let cluster = try InitialCluster(
+            initialCluster ?? advertised.map { "\(name)=\($0.text)" }.joined(separator: ","),
+            token: initialClusterToken)
+        guard let ownMember = cluster.members.first(where: { $0.name == name }) else {
+            let names = cluster.members.map(\.name).joined(separator: ", ")
+            throw CommandFailure(
+                message: "--name \(name) is not in --initial-cluster, which names \(names)", exitCode: 64)
+        }
+        guard Set(advertised) == Set(ownMember.peerURLs) else {
+            throw CommandFailure(
+                message: "--initial-cluster gives \(name) \(ownMember.peerURLs.map(\.text).joined(separator: ",")), "
+                    + "but --initial-advertise-peer-urls is \(initialAdvertisePeerUrls); make them equal",
+                exitCode: 64)
+        }
+        let listenClient = try ClusterURL.list(listenClientUrls, flag: "--listen-client-urls")
+        let advertiseClient = try advertiseClientUrls.map {
+            try ClusterURL.list($0, flag: "--advertise-client-urls")
+        }
+        guard let level = ServeCommand.level(logLevel) else {
+            throw CommandFailure(
+                message: "--log-level: '\(logLevel)' is none of trace, debug, info, notice, warn, error, critical",
+                exitCode: 64)
+        }
+        var settings = ReplicaSettings()
+        settings.raft.heartbeatIntervalMilliseconds = heartbeatInterval
+        settings.raft.electionTimeoutMilliseconds = electionTimeout
+        settings.snapshotEntryCount = snapshotCount
+        if let problem = settings.raft.problem {
+            throw CommandFailure(message: "--heartbeat-interval, --election-timeout: \(problem)", exitCode: 64)
+        }
+        guard snapshotCount >= 1, quotaBackendBytes >= 0, maxRequestBytes >= 1, maxTxnOps >= 1 else {
+            throw CommandFailure(
+                message: "--snapshot-count, --max-request-bytes and --max-txn-ops must be at least 1, "
+                    + "--quota-backend-bytes at least 0", exitCode: 64)
+        }
+        guard maxRequestBytes <= 8 << 20 else {
+            throw CommandFailure(message: "--max-request-bytes must be at most 8388608 (8 MiB)", exitCode: 64)
+        }
+        return ServeOptions(
+            cluster: cluster, ownMember: ownMember, dataDirectory: dataDir ?? "\(name).holdfast",
+            mustExist: initialClusterState == .existing, listenClientURLs: listenClient,
+            advertiseClientURLs: advertiseClient ?? listenClient,
+            listenPeerURLs: try ClusterURL.list(listenPeerUrls, flag: "--listen-peer-urls"),
+            replicaSettings: settings,
+            quotaBytes: quotaBackendBytes == 0 ? 2 << 30 : quotaBackendBytes,
+            maximumRequestSizeBytes: maxRequestBytes, maximumTransactionOperations: maxTxnOps,
+            logLevel: level)
+    }
+
+    private static func level(_ text: String) -> Logger.Level? {
+        switch text {
+        case "warn": .warning
+        case "panic", "fatal": .critical
+        default: Logger.Level(rawValue: text)
+        }
+    }
+}
+
+/// What `holdfast serve` was asked to do, checked.
+struct ServeOptions {
+    let cluster: InitialCluster
+    let ownMember: InitialCluster.Member
+    let dataDirectory: String
+    let mustExist: Bool
+    let listenClientURLs: [ClusterURL]
+    let advertiseClientURLs: [ClusterURL]
+    let listenPeerURLs: [ClusterURL]
+    let replicaSettings: ReplicaSettings
+    let quotaBytes: Int
+    let maximumRequestSizeBytes: Int
+    let maximumTransactionOperations: Int
+    let logLevel: Logger.Level
+}

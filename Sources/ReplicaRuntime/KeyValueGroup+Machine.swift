@@ -1,0 +1,100 @@
+import ConsensusTypes
+import KeyValueCore
+import RaftCore
+
+extension KeyValueGroup: ReplicaMachine {
+    public func apply(_ entries: [Entry], now: Instant) {
+        for entry in entries {
+            if entry.term > lastAppliedTerm {
+                lastAppliedTerm = entry.term
+                proposeAgain(before: entry.term)
+            }
+            guard entry.kind == .command else { continue }
+            let command: Command
+            do throws(ByteDecodingError) {
+                command = try Command.decode(entry.payload)
+            } catch {
+                // Every member has the same bytes: going on without the command would make them differ.
+                preconditionFailure("committed entry \(entry.index) is not a command: \(error)")
+            }
+            let previousRevision = store.revision
+            let result = store.apply(command)
+            if store.revision != previousRevision {
+                watches.noteApplied(store: store, revision: store.revision)
+            }
+            noteLease(command, result: result, now: now)
+            guard entry.proposal.session == session,
+                let proposal = pending.take(entry.proposal.sequence)
+            else { continue }
+            switch result {
+            case .success(let value): proposal.completion(.success(value))
+            case .failure(let error): proposal.completion(.failure(.keyValue(error)))
+            }
+        }
+        startLeaseClocksIfLeader(now: now)
+        updateDiskSpace(now: now)
+    }
+
+    public func makeSnapshotSource() -> any SnapshotSource {
+        StoreSnapshotSource(writer: store.snapshotWriter())
+    }
+
+    public func makeSnapshotRestorer() -> any SnapshotRestorer {
+        StoreSnapshotRestorer()
+    }
+
+    public func restore(from restorer: any SnapshotRestorer, metadata: SnapshotMetadata, now: Instant) {
+        guard let restored = (restorer as? StoreSnapshotRestorer)?.takeStore() else {
+            preconditionFailure("a snapshot was restored by something else than this machine's restorer")
+        }
+        store = restored
+        lastAppliedTerm = metadata.term
+        watches.noteRestored(store: store)
+        // The entries that the snapshot stands for may hold these proposals, or may not.
+        for proposal in pending.takeAll(where: { $0.term != nil }) {
+            proposal.completion(.failure(.timeoutLeaderFailure))
+        }
+        environment.scheduleTurn()
+    }
+
+    public func leadershipChanged(_ leadership: Leadership, now: Instant) {
+        if leadership.leader != self.leadership.leader, leadership.leader != nil {
+            leaderChangeCount += 1
+        }
+        self.leadership = leadership
+        if leadership.role != .leader, leaseTerm != nil {
+            leaseTerm = nil
+            leases.demote()
+        }
+        retryLeaderCalls(now: now)
+        environment.scheduleTurn()
+    }
+
+    public func turnEnded(now: Instant) {
+        guard !isStopped else { return }
+        proposeOutbox(now: now)
+        askForReads(now: now)
+        tellWatchers()
+    }
+
+    public var nextDeadline: Instant {
+        let waiting = pending.count > 0 || !reads.isEmpty || !leaderCalls.isEmpty
+        let expiry = waiting ? nextExpiryCheck : .distantFuture
+        return leaseTerm == nil ? expiry : min(expiry, leases.nextDeadline)
+    }
+
+    public func advance(now: Instant) {
+        guard !isStopped else { return }
+        expireRequests(now: now)
+        proposeExpiredLeases(now: now)
+    }
+
+    /// Refuses growth where the state is larger than the quota allows.
+    private func updateDiskSpace(now: Instant) {
+        let isOverQuota = store.sizeBytes > settings.quotaBytes
+        if isOverQuota != self.isOverQuota {
+            self.isOverQuota = isOverQuota
+            applyDiskSpace(now: now)
+        }
+    }
+}

@@ -1,0 +1,81 @@
+import ConsensusTypes
+import DequeModule
+import KeyValueCore
+
+/// A client's command from the moment that it is accepted until its outcome is known.
+struct PendingProposal {
+    typealias Completion = (Result<CommandResult, ServiceError>) -> Void
+
+    let payload: ByteSlice
+    let needsSpace: Bool
+    let deadline: Instant
+    /// The term whose leader has it; `nil` while it waits for a leader.
+    var term: Term?
+    let completion: Completion
+}
+
+/// The proposals of one session, found by their sequences without hashing.
+///
+/// Sequences grow by one, and outcomes come nearly in order, so a queue with gaps is enough.
+struct PendingProposals {
+    private var slots = Deque<PendingProposal?>()
+    /// The sequence of the first slot.
+    private var firstSequence: UInt64 = 1
+    private(set) var count = 0
+    private(set) var sizeBytes = 0
+
+    /// The sequence under which the proposal will be found.
+    mutating func add(_ proposal: PendingProposal) -> UInt64 {
+        slots.append(proposal)
+        count += 1
+        sizeBytes += proposal.payload.count
+        return firstSequence + UInt64(slots.count) - 1
+    }
+
+    mutating func setTerm(_ term: Term, of sequence: UInt64) {
+        guard let position = position(of: sequence) else { return }
+        slots[position]?.term = term
+    }
+
+    func contains(_ sequence: UInt64) -> Bool {
+        guard let position = position(of: sequence) else { return false }
+        return slots[position] != nil
+    }
+
+    mutating func take(_ sequence: UInt64) -> PendingProposal? {
+        guard let position = position(of: sequence), let proposal = slots[position] else { return nil }
+        remove(proposal, at: position)
+        dropEmptyFront()
+        return proposal
+    }
+
+    /// Removes those for which `condition` holds and returns them in their order.
+    mutating func takeAll(where condition: (PendingProposal) -> Bool) -> [PendingProposal] {
+        var taken: [PendingProposal] = []
+        for position in slots.indices {
+            guard let proposal = slots[position], condition(proposal) else { continue }
+            remove(proposal, at: position)
+            taken.append(proposal)
+        }
+        dropEmptyFront()
+        return taken
+    }
+
+    private func position(of sequence: UInt64) -> Int? {
+        guard sequence >= firstSequence, sequence - firstSequence < UInt64(slots.count) else { return nil }
+        return Int(sequence - firstSequence)
+    }
+
+    private mutating func remove(_ proposal: PendingProposal, at position: Int) {
+        slots[position] = nil
+        count -= 1
+        sizeBytes -= proposal.payload.count
+    }
+
+    private mutating func dropEmptyFront() {
+        while let first = slots.first, first == nil {
+            slots.removeFirst()
+            firstSequence += 1
+        }
+    }
+}

@@ -1,0 +1,85 @@
+import ConsensusTypes
+import RaftCore
+import WriteAheadLog
+
+// Taking snapshots, sending them to followers that are too far behind, and receiving them.
+extension Replica {
+    /// Starts a snapshot of what is applied, where enough was applied since the last one.
+    func takeSnapshotIfDue() {
+        guard snapshotUnderWay == nil, finishedRestore == nil, appliedIndex > snapshot.index else { return }
+        let isDue =
+            appliedIndex - snapshot.index >= settings.snapshotEntryCount
+            || appliedSizeSinceSnapshotBytes >= settings.snapshotLogSizeBytes
+        guard isDue else { return }
+        let metadata = SnapshotMetadata(
+            index: appliedIndex, term: appliedTerm, membership: core.membership(at: appliedIndex))
+        snapshotUnderWay = metadata
+        appliedSizeSinceSnapshotBytes = 0
+        environment.storeSnapshot(metadata, source: machine.makeSnapshotSource())
+    }
+
+    /// The snapshot that was begun is durable, or could not be stored: then the log stays as it is, and the
+    /// next try comes after as many entries again.
+    public func snapshotStored(_ metadata: SnapshotMetadata, succeeded: Bool, now: Instant) {
+        guard snapshotUnderWay == metadata else { return }
+        snapshotUnderWay = nil
+        // A snapshot from the leader may have overtaken this one.
+        guard succeeded, metadata.index > snapshot.index else { return }
+        submit(
+            LogWrite(group: group, hardState: nil, snapshot: metadata, keepsSuffix: true, entries: []),
+            coreSequence: nil, messages: [], snapshotMarker: metadata)
+        environment.scheduleTurn()
+    }
+
+    /// A snapshot's marker is durable: recovery will start from it, so what it covers can go.
+    func snapshotMarkerPersisted(_ metadata: SnapshotMetadata) {
+        guard metadata.index > snapshot.index else { return }
+        snapshot = metadata
+        let trailing = min(UInt64(settings.trailingEntryCount), metadata.index.rawValue)
+        core.compactLog(through: LogIndex(metadata.index.rawValue - trailing), snapshot: metadata)
+        environment.releaseLog(through: metadata)
+    }
+
+    /// `chunk` is `nil` where the snapshot cannot be read any more; the follower then starts on a newer one.
+    public func snapshotRead(_ read: SnapshotRead, chunk: SnapshotChunk?, now: Instant) {
+        if let chunk {
+            core.provideSnapshotChunk(chunk, to: read.peer, now: now)
+        } else {
+            core.snapshotUnavailable(for: read.peer, now: now)
+        }
+        environment.scheduleTurn()
+    }
+
+    func store(_ received: ReceivedSnapshotChunk) {
+        if received.chunk.offset == 0 || restorer == nil {
+            restorer = machine.makeSnapshotRestorer()
+        }
+        environment.storeReceivedChunk(received.chunk, restorer: restorer!)
+    }
+
+    /// A snapshot from a leader is durable and `restorer` has built its state, or it was damaged or did not
+    /// fit (`restorer` is `nil`).
+    public func receivedSnapshotStored(
+        _ metadata: SnapshotMetadata, restorer finished: (any SnapshotRestorer)?, now: Instant
+    ) {
+        restorer = nil
+        if let finished {
+            finishedRestore = (metadata, finished)
+            core.snapshotReceived(metadata, now: now)
+        } else {
+            core.snapshotRefused(index: metadata.index, now: now)
+        }
+        environment.scheduleTurn()
+    }
+
+    func restore(_ metadata: SnapshotMetadata, now: Instant) {
+        guard let finished = finishedRestore, finished.metadata == metadata else {
+            preconditionFailure("the core restores snapshot \(metadata.index), which the replica does not hold")
+        }
+        finishedRestore = nil
+        machine.restore(from: finished.restorer, metadata: metadata, now: now)
+        appliedIndex = metadata.index
+        appliedTerm = metadata.term
+        appliedSizeSinceSnapshotBytes = 0
+    }
+}

@@ -1,0 +1,224 @@
+import ConsensusTypes
+import DequeModule
+import RaftCore
+import WriteAheadLog
+
+/// One group's member on this node: drives a ``RaftCore`` with a log, links and a state machine.
+///
+/// It is synchronous and owns no thread. Its owner calls it on one event loop, with the time as an argument,
+/// and ends each turn of the loop with ``runTurn(now:)``, which carries out what the core asks for all that
+/// arrived in the turn. The same code runs in production and in the simulator; the difference is the
+/// ``ReplicaEnvironment``.
+public final class Replica<Machine: ReplicaMachine> {
+    public let group: GroupID
+    public internal(set) var core: RaftCore
+    public internal(set) var appliedIndex: LogIndex
+    public internal(set) var appliedTerm: Term
+    /// The newest snapshot whose marker is durable in the log.
+    public internal(set) var snapshot: SnapshotMetadata
+
+    unowned let machine: Machine
+    unowned let environment: any ReplicaEnvironment
+    let settings: ReplicaSettings
+
+    /// Persists under way, oldest first, each with the messages that wait for it.
+    private var persists = Deque<PendingPersist>()
+    private var lastPersistSequence: UInt64 = 0
+    /// Confirmed reads that wait for their index to be applied; the index of each is at least the one of
+    /// the read before it.
+    private var waitingReads = Deque<ReadyRead>()
+    var snapshotUnderWay: SnapshotMetadata?
+    var restorer: (any SnapshotRestorer)?
+    var finishedRestore: (metadata: SnapshotMetadata, restorer: any SnapshotRestorer)?
+    var appliedSizeSinceSnapshotBytes = 0
+    private var isInTurn = false
+
+    /// `restored` is what the log held; `machine` already holds the state of `restored.snapshot`.
+    public init(
+        group: GroupID, core: RaftCore, snapshot: SnapshotMetadata, machine: Machine,
+        environment: any ReplicaEnvironment, settings: ReplicaSettings
+    ) {
+        self.group = group
+        self.core = core
+        self.snapshot = snapshot
+        self.machine = machine
+        self.environment = environment
+        self.settings = settings
+        appliedIndex = snapshot.index
+        appliedTerm = snapshot.term
+    }
+
+    public var nextDeadline: Instant {
+        min(core.nextDeadline, machine.nextDeadline)
+    }
+
+    public func receive(_ message: RaftMessage, now: Instant) {
+        core.receive(message, now: now)
+        environment.scheduleTurn()
+    }
+
+    /// Gives the machine what a peer's machine sent outside of the protocol.
+    public func receiveAside(_ bytes: ByteSlice, from peer: NodeID, now: Instant) {
+        machine.receive(bytes, from: peer, now: now)
+        environment.scheduleTurn()
+    }
+
+    public func advance(now: Instant) {
+        core.advance(now: now)
+        machine.advance(now: now)
+        environment.scheduleTurn()
+    }
+
+    /// The term in which the proposals were appended or to whose leader they were forwarded. They can be in
+    /// the log with no other term: once an entry of a later term is applied, those that were not applied
+    /// never will be. `nil`: no leader is known and nothing was done.
+    public func propose(_ proposals: [Proposal], now: Instant) -> Term? {
+        if !isInTurn { environment.scheduleTurn() }
+        return core.propose(proposals, now: now)
+    }
+
+    /// `false`: no leader is known, or too many reads wait; nothing was done.
+    public func requestRead(_ id: ReadID, now: Instant) -> Bool {
+        if !isInTurn { environment.scheduleTurn() }
+        return core.requestRead(id, now: now)
+    }
+
+    public func peerConnected(_ peer: NodeID, now: Instant) {
+        core.peerConnected(peer, now: now)
+        environment.scheduleTurn()
+    }
+
+    public func peerDisconnected(_ peer: NodeID, now: Instant) {
+        core.peerDisconnected(peer, now: now)
+        environment.scheduleTurn()
+    }
+
+    public func peerStopped(_ peer: NodeID, now: Instant) {
+        core.peerStopped(peer, now: now)
+        environment.scheduleTurn()
+    }
+
+    public func setDiskSpace(_ space: DiskSpace, now: Instant) {
+        guard core.diskSpace != space else { return }
+        core.diskSpace = space
+        environment.scheduleTurn()
+    }
+
+    /// Everything that was persisted with this sequence or a lower one is durable.
+    public func persisted(through sequence: UInt64, now: Instant) {
+        precondition(sequence <= lastPersistSequence, "a persist is confirmed that was never asked for")
+        var coreSequence: UInt64?
+        while let first = persists.first, first.sequence <= sequence {
+            persists.removeFirst()
+            for message in first.messages {
+                environment.send(message)
+            }
+            coreSequence = first.coreSequence ?? coreSequence
+            if let stored = first.snapshotMarker {
+                snapshotMarkerPersisted(stored)
+            }
+        }
+        if let coreSequence {
+            core.persisted(coreSequence, now: now)
+        }
+        environment.scheduleTurn()
+    }
+
+    /// Carries out what the core wants after all that was given to it since the last turn.
+    public func runTurn(now: Instant) {
+        precondition(!isInTurn, "a turn must not begin within a turn")
+        isInTurn = true
+        machine.turnEnded(now: now)
+        while true {
+            let effects = core.takeEffects(now: now)
+            if effects.isEmpty { break }
+            carryOut(effects, now: now)
+            machine.turnEnded(now: now)
+        }
+        // The core wants a received snapshot in the turn after it was stored, or never.
+        finishedRestore = nil
+        isInTurn = false
+    }
+
+    private func carryOut(_ effects: Effects, now: Instant) {
+        for message in effects.messages {
+            environment.send(message)
+        }
+        if let persist = effects.persist {
+            submit(persist, messages: effects.messagesAfterPersist)
+        } else {
+            precondition(effects.messagesAfterPersist.isEmpty, "messages wait for a persist that is not there")
+        }
+        if let leadership = effects.leadership {
+            machine.leadershipChanged(leadership, now: now)
+        }
+        for rejected in effects.rejectedProposals {
+            machine.proposalRejected(rejected.id, reason: rejected.reason, now: now)
+        }
+        if let metadata = effects.restore {
+            restore(metadata, now: now)
+        }
+        if !effects.committed.isEmpty {
+            apply(effects.committed, now: now)
+        }
+        for read in effects.readyReads {
+            waitingReads.append(read)
+        }
+        answerReads(now: now)
+        for id in effects.failedReads {
+            machine.readFailed(id, now: now)
+        }
+        for read in effects.snapshotReads {
+            environment.readSnapshot(read)
+        }
+        for received in effects.receivedChunks {
+            store(received)
+        }
+    }
+
+    private func submit(_ persist: Persist, messages: [RaftMessage]) {
+        submit(
+            LogWrite(
+                group: group, hardState: persist.hardState, snapshot: persist.snapshot,
+                keepsSuffix: persist.keepsSuffix, entries: persist.entries),
+            coreSequence: persist.sequence, messages: messages, snapshotMarker: persist.snapshot)
+    }
+
+    func submit(
+        _ write: LogWrite, coreSequence: UInt64?, messages: [RaftMessage], snapshotMarker: SnapshotMetadata?
+    ) {
+        lastPersistSequence += 1
+        persists.append(
+            PendingPersist(
+                sequence: lastPersistSequence, coreSequence: coreSequence, messages: messages,
+                snapshotMarker: snapshotMarker))
+        environment.persist(write, sequence: lastPersistSequence)
+    }
+
+    private func apply(_ entries: [Entry], now: Instant) {
+        precondition(
+            entries[0].index == appliedIndex.next, "entry \(entries[0].index) follows \(appliedIndex)")
+        machine.apply(entries, now: now)
+        let last = entries[entries.count - 1]
+        appliedIndex = last.index
+        appliedTerm = last.term
+        for entry in entries {
+            appliedSizeSinceSnapshotBytes += entry.approximateSizeBytes
+        }
+        takeSnapshotIfDue()
+    }
+
+    private func answerReads(now: Instant) {
+        while let first = waitingReads.first, first.index <= appliedIndex {
+            waitingReads.removeFirst()
+            machine.readReady(first.id, now: now)
+        }
+    }
+}
+
+private struct PendingPersist {
+    let sequence: UInt64
+    let coreSequence: UInt64?
+    let messages: [RaftMessage]
+    let snapshotMarker: SnapshotMetadata?
+}
