@@ -1,0 +1,34 @@
+import ConsensusTypes
+
+/// Where a peer listens for other nodes.
+public struct PeerAddress: Hashable, Sendable, CustomStringConvertible {
+    public let node: NodeID
+    /// A host name, or an IPv4 or IPv6 address without brackets.
+    public let host: String
+    public let port: Int
+
+    public init(node: NodeID, host: String, port: Int) {
+        self.node = node
+        self.host = host
+        self.port = port
+    }
+
+    public var description: String {
+        "\(node) at \(host.contains(":") ? "[\(host)]" : host):\(port)"
+    }
+}
+
+/// Where this node listens for its peers. Port 0 lets the system choose one.
+public struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
+    public let host: String
+    public let port: Int
+
+    public init(host: String, port: Int) {
+        self.host = host
+        self.port = port
+    }
+
+    public var description: String {
+        "\(host.contains(":") ? "[\(host)]" : host):\(port)"
+    }
+}

@@ -1,0 +1,28 @@
+import ConsensusTypes
+
+/// What a ``PeerTransport`` tells its owner. Every call comes on the transport's event loop, and may call
+/// the transport back.
+public protocol PeerTransportDelegate: AnyObject {
+    /// A message arrived whole and undamaged.
+    ///
+    /// The payload shares its storage with what else was read at the same time: who keeps a small part of it
+    /// for long copies it (``ConsensusTypes/ByteSlice/bytes``).
+    func transport(didReceive payload: ByteSlice, kind: UInt8, from peer: NodeID)
+
+    /// Nothing more of what one connection had to read is left. Comes once after one or more calls of
+    /// ``transport(didReceive:kind:from:)``, so that the owner can act once on all of them.
+    func transportDidFinishReading()
+
+    /// Messages to the peer can be sent from now on.
+    func transport(peerConnected peer: NodeID)
+
+    /// The link to the peer broke. Messages that were queued may be lost.
+    func transport(peerDisconnected peer: NodeID)
+
+    /// The peer's process ended: nothing listens at its address any more, or another incarnation of it
+    /// answers. Comes at most once for each incarnation that was seen.
+    ///
+    /// This is strong evidence, no proof (a firewall may refuse connections too), and the peer may be up again
+    /// already: use it to begin what a false alarm does not harm, such as a pre-vote.
+    func transport(peerStopped peer: NodeID)
+}

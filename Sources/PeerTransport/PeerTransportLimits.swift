@@ -1,0 +1,56 @@
+/// Bounds and times of a ``PeerTransport``. Times are in milliseconds, sizes in bytes.
+public struct PeerTransportLimits: Hashable, Sendable {
+    /// The largest payload of one message, sent or received. Must hold one AppendEntries with its largest
+    /// single entry.
+    public var maximumPayloadBytes = 16 << 20
+    /// What may wait for one peer, counting what was handed to the socket and not yet taken by it. A message
+    /// that does not fit is dropped.
+    public var maximumQueuedBytesPerPeer = 64 << 20
+    /// Accepted connections that have not finished their handshake. One more pushes the oldest out.
+    public var maximumPendingConnections = 64
+    public var connectTimeoutMilliseconds = 1_000
+    /// How long either side waits for the other's half of the handshake.
+    public var handshakeTimeoutMilliseconds = 5_000
+    /// How often the node that dialled asks for a sign of life, and measures the round trip.
+    public var pingIntervalMilliseconds = 1_000
+    /// A dialled link whose ping is not answered for this long is closed and dialled again. An accepted
+    /// connection that is silent for three times as long is closed.
+    public var pingTimeoutMilliseconds = 5_000
+    /// The first pause between two attempts to dial; it doubles with each failure.
+    public var minimumRedialDelayMilliseconds = 2
+    public var maximumRedialDelayMilliseconds = 500
+    /// A link that lasted for less than this is not dialled again at once when it breaks.
+    public var stableLinkMilliseconds = 1_000
+
+    public init() {}
+
+    /// Why these limits cannot work, in one line, or `nil`.
+    public var problem: String? {
+        if maximumPayloadBytes < 1 || maximumPayloadBytes > 1 << 30 {
+            return "the maximum payload (\(maximumPayloadBytes) bytes) must be between 1 byte and 1 GiB"
+        }
+        if maximumQueuedBytesPerPeer < maximumPayloadBytes + FrameHeader.size {
+            return
+                "the queue of a peer (\(maximumQueuedBytesPerPeer) bytes) must hold at least one message of "
+                + "the maximum size (\(maximumPayloadBytes) bytes and \(FrameHeader.size) more)"
+        }
+        if maximumPendingConnections < 1 {
+            return "at least one connection must be able to wait for its handshake"
+        }
+        if connectTimeoutMilliseconds < 1 || handshakeTimeoutMilliseconds < 1 || pingIntervalMilliseconds < 1
+        {
+            return "timeouts and intervals must be at least 1 ms"
+        }
+        if pingTimeoutMilliseconds < 2 * pingIntervalMilliseconds {
+            return
+                "the ping timeout (\(pingTimeoutMilliseconds) ms) must be at least twice the ping interval "
+                + "(\(pingIntervalMilliseconds) ms)"
+        }
+        if minimumRedialDelayMilliseconds < 1
+            || maximumRedialDelayMilliseconds < minimumRedialDelayMilliseconds
+        {
+            return "the redial delay must start at 1 ms or more and not exceed its maximum"
+        }
+        return nil
+    }
+}
