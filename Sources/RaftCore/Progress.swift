@@ -1,0 +1,77 @@
+import ConsensusTypes
+
+/// What a leader knows of one other member.
+struct Progress: Hashable, Sendable {
+    enum State: Hashable, Sendable {
+        /// Where the logs agree is not known: one message at a time.
+        case probe
+        /// The logs agree up to `next`: messages are pipelined.
+        case replicate
+        /// The member needs entries that the leader has only in a snapshot.
+        case snapshot(SnapshotTransfer)
+    }
+
+    let node: NodeID
+    var state = State.probe
+    /// The member has everything up to here durably.
+    var match = LogIndex.zero
+    /// The next entry to send.
+    var next: LogIndex
+    /// The last entry of each message under way, oldest first.
+    var inFlight: [LogIndex] = []
+    /// Whether a probe was sent that was not answered yet.
+    var isProbeUnderWay = false
+    /// The latest time at which the leader sent something that the member answered.
+    var answeredSentAt: Instant
+    var confirmedReadRound: UInt64 = 0
+    var sentReadRound: UInt64 = 0
+    var sentCommitIndex = LogIndex.zero
+
+    init(node: NodeID, next: LogIndex, answeredSentAt: Instant) {
+        self.node = node
+        self.next = next
+        self.answeredSentAt = answeredSentAt
+    }
+
+    mutating func becomeProbe() {
+        state = .probe
+        next = match.next
+        inFlight.removeAll(keepingCapacity: true)
+        isProbeUnderWay = false
+    }
+
+    mutating func becomeReplicate() {
+        state = .replicate
+        next = max(next, match.next)
+        inFlight.removeAll(keepingCapacity: true)
+        isProbeUnderWay = false
+    }
+
+    /// The member has everything up to `index`.
+    mutating func noteMatch(_ index: LogIndex) {
+        match = max(match, index)
+        next = max(next, match.next)
+        if let position = inFlight.firstIndex(where: { $0 > match }) {
+            inFlight.removeFirst(position)
+        } else {
+            inFlight.removeAll(keepingCapacity: true)
+        }
+    }
+}
+
+/// A snapshot on its way to a member, chunk by chunk.
+struct SnapshotTransfer: Hashable, Sendable {
+    enum Step: Hashable, Sendable {
+        /// The shell was asked for bytes.
+        case reading
+        /// A chunk was sent; the member has not asked for the next.
+        case sent(at: Instant, isLast: Bool)
+        /// The last try failed; the next begins at this time.
+        case pausing(until: Instant)
+    }
+
+    /// Known once the first chunk was read.
+    var metadata: SnapshotMetadata?
+    var offset: UInt64 = 0
+    var step: Step
+}

@@ -1,0 +1,209 @@
+import ConsensusTypes
+
+// Elections (Raft paper, section 5.2) with pre-vote (dissertation, section 9.6), leader stickiness (section
+// 4.2.3) and a leader that steps down without a quorum (section 6.2).
+extension RaftCore {
+    /// Voters campaign, learners and nodes without room for a log do not.
+    var canCampaign: Bool { membership.isVoter(nodeID) && diskSpace != .none }
+
+    /// When the leader must have given up unless a quorum answers something that it sends from now on.
+    ///
+    /// An answer counts from when its question was sent. Whoever answered has stayed loyal for at least an
+    /// election timeout from when it received the question, which is later: so the leader steps down before
+    /// any quorum can have elected another.
+    var quorumDeadline: Instant {
+        let heard = membership.quorumValue { node -> Instant in
+            if node == nodeID { return .distantFuture }
+            return progressPosition(of: node).map { progress[$0].answeredSentAt } ?? .zero
+        }
+        return (heard ?? .distantFuture) + electionTimeout
+    }
+
+    /// Whether this node has a leader that it heard from lately: then nobody else gets its vote.
+    private func isLoyal(now: Instant) -> Bool {
+        if role == .leader { return true }
+        guard leader != nil, let leaderHeardAt else { return false }
+        return now < leaderHeardAt + electionTimeout
+    }
+
+    mutating func resetElectionDeadline(now: Instant) {
+        let spread = random.next(below: electionTimeout.nanoseconds)
+        electionDeadline = now + electionTimeout + Interval(nanoseconds: spread)
+    }
+
+    mutating func becomeFollower(term newTerm: Term, leader newLeader: NodeID?, now: Instant) {
+        precondition(newTerm >= term, "a term never goes back")
+        if newTerm > term {
+            term = newTerm
+            votedFor = nil
+        }
+        // A candidate that gives up keeps its deadline: after a leader's death the next try is to come soon.
+        if role == .leader || newLeader != nil {
+            resetElectionDeadline(now: now)
+        }
+        if role == .leader { stopLeading() }
+        role = .follower
+        votes = []
+        if leader != newLeader {
+            loseLeader()
+            leader = newLeader
+        }
+        if newLeader == nil {
+            leaderHeardAt = nil
+        } else {
+            hurriedCampaigns = nil
+        }
+    }
+
+    /// What was asked of the leader will not be answered by it.
+    mutating func loseLeader() {
+        leader = nil
+        pendingAnswer = nil
+        incomingSnapshot = nil
+        failFollowerReads()
+    }
+
+    /// A message of a leader, of this term or a later one.
+    mutating func followLeader(_ message: RaftMessage, now: Instant) {
+        if message.term > term || role != .follower || leader != message.from {
+            precondition(
+                role != .leader || message.term > term,
+                "\(message.from) and \(nodeID) both lead term \(term): this node's durable state was rolled back"
+            )
+            becomeFollower(term: message.term, leader: message.from, now: now)
+        }
+        leaderHeardAt = now
+        resetElectionDeadline(now: now)
+    }
+
+    // MARK: Asking for votes
+
+    /// Asks whether an election would succeed, so that a node which was cut off disturbs nobody.
+    mutating func startPreVote(now: Instant) {
+        loseLeader()
+        leaderHeardAt = nil
+        role = .preCandidate
+        votes = [(nodeID, true)]
+        electionDeadline = now + campaignPatience(isElection: false)
+        if let attempts = hurriedCampaigns { hurriedCampaigns = attempts + 1 }
+        if membership.voteOutcome({ self.vote(of: $0) }) == .won {
+            return startElection(now: now)
+        }
+        for node in membership.members where node != nodeID && membership.isVoter(node) {
+            send(.preVoteRequest(log.lastPosition), to: node, term: term.next)
+        }
+    }
+
+    private mutating func startElection(now: Instant) {
+        role = .candidate
+        term = term.next
+        votedFor = nodeID
+        votes = [(nodeID, true)]
+        campaignStartedAt = now
+        electionDeadline = now + campaignPatience(isElection: true)
+        if membership.voteOutcome({ self.vote(of: $0) }) == .won {
+            return becomeLeader(now: now)
+        }
+        for node in membership.members where node != nodeID && membership.isVoter(node) {
+            send(.voteRequest(log.lastPosition), to: node)
+        }
+    }
+
+    /// How long to wait for votes. After a leader's death the next try comes soon, and later with each one
+    /// that fails, up to the usual time.
+    private mutating func campaignPatience(isElection: Bool) -> Interval {
+        let usual = electionTimeout.nanoseconds + random.next(below: electionTimeout.nanoseconds)
+        guard let attempts = hurriedCampaigns, attempts < 8 else { return Interval(nanoseconds: usual) }
+        // An election waits for disks, a pre-vote only for the network.
+        let shortest: UInt64 = (isElection ? 100_000_000 : 10_000_000) << UInt64(attempts)
+        return Interval(nanoseconds: min(usual, shortest + random.next(below: 2 * shortest)))
+    }
+
+    func vote(of node: NodeID) -> Bool? {
+        votes.first { $0.node == node }?.granted
+    }
+
+    private mutating func note(_ granted: Bool, from node: NodeID) {
+        if vote(of: node) == nil {
+            votes.append((node, granted))
+        }
+    }
+
+    mutating func countPreVote(_ message: RaftMessage, granted: Bool, now: Instant) {
+        guard membership.isMember(message.from) else { return }
+        if granted {
+            guard role == .preCandidate, message.term == term.next else { return }
+        } else {
+            // The refusal tells of a term that this node has missed.
+            if message.term > term { becomeFollower(term: message.term, leader: nil, now: now) }
+            guard role == .preCandidate, message.term == term else { return }
+        }
+        note(granted, from: message.from)
+        if membership.voteOutcome({ self.vote(of: $0) }) == .won {
+            startElection(now: now)
+        }
+    }
+
+    mutating func countVote(from node: NodeID, granted: Bool, now: Instant) {
+        guard role == .candidate else { return }
+        note(granted, from: node)
+        switch membership.voteOutcome({ self.vote(of: $0) }) {
+        case .won: becomeLeader(now: now)
+        case .lost: becomeFollower(term: term, leader: nil, now: now)
+        case .pending: break
+        }
+    }
+
+    // MARK: Voting
+
+    /// A pre-vote binds nobody and changes nothing here.
+    mutating func answerPreVote(_ message: RaftMessage, _ position: LogPosition, now: Instant) {
+        let isGranted = message.term > term && !isLoyal(now: now) && position >= log.lastPosition
+        // A refusal carries this node's own term, so that a node that fell behind learns of it; a granting
+        // answer carries the term that was asked about.
+        send(.preVoteResponse(granted: isGranted), to: message.from, term: isGranted ? message.term : term)
+    }
+
+    mutating func answerVote(_ message: RaftMessage, _ position: LogPosition, now: Instant) {
+        if message.term > term {
+            // Not even the term is taken over: a leader that is heard is not to be disturbed.
+            guard !isLoyal(now: now) else { return }
+            becomeFollower(term: message.term, leader: nil, now: now)
+        }
+        let isFree = votedFor == nil || votedFor == message.from
+        let isGranted =
+            message.term == term && leader == nil && isFree && position >= log.lastPosition
+        if isGranted {
+            role = .follower
+            votedFor = message.from
+            resetElectionDeadline(now: now)
+        }
+        send(.voteResponse(granted: isGranted), to: message.from)
+    }
+
+    // MARK: Winning and losing the leadership
+
+    private mutating func becomeLeader(now: Instant) {
+        role = .leader
+        leader = nodeID
+        leaderHeardAt = nil
+        hurriedCampaigns = nil
+        votes = []
+        progress = []
+        updateProgressMembers()
+        acceptedSequences = [:]
+        leaderReads = LeaderReads()
+        uncommittedSizeBytes = 0
+        heartbeatDue = now + heartbeatInterval
+        firstIndexOfTerm = log.lastIndex.next
+        append(.noOperation, proposal: .none, payload: ByteSlice())
+    }
+
+    private mutating func stopLeading() {
+        progress = []
+        heartbeatDue = .distantFuture
+        isHeartbeatDue = false
+        acceptedSequences = [:]
+        failLeaderReads()
+    }
+}

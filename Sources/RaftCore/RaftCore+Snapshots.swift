@@ -1,0 +1,174 @@
+import ConsensusTypes
+
+/// A snapshot that arrives from a leader.
+struct IncomingSnapshot: Sendable {
+    let leader: NodeID
+    let metadata: SnapshotMetadata
+    var nextOffset: UInt64 = 0
+    /// All chunks came; the shell is checking and storing the whole.
+    var isComplete = false
+    var sentAt: Instant
+}
+
+// Snapshots (Raft paper, section 7), sent in chunks: each is asked for by the answer to the one before.
+extension RaftCore {
+    /// Chunks and answers that are lost are made up for after this long.
+    private var chunkPatience: Interval { heartbeatInterval * 3 }
+
+    // MARK: Own snapshots
+
+    /// A durable snapshot covers the log up to `snapshot`; entries through `index` need not be kept for
+    /// followers any more.
+    public mutating func compactLog(through index: LogIndex, snapshot newSnapshot: SnapshotMetadata) {
+        precondition(index <= newSnapshot.index, "entries beyond a snapshot must be kept")
+        precondition(newSnapshot.index <= handedOutIndex, "a snapshot of what was not applied")
+        if newSnapshot.index > snapshot.index { snapshot = newSnapshot }
+        log.compact(through: index)
+        let base = membership(at: log.base.index)
+        memberships.removeAll { $0.index <= log.base.index }
+        memberships.insert((log.base.index, base), at: 0)
+    }
+
+    // MARK: Leader
+
+    mutating func startSnapshot(to position: Int) {
+        progress[position].inFlight = []
+        progress[position].isProbeUnderWay = false
+        progress[position].state = .snapshot(SnapshotTransfer(step: .pausing(until: .zero)))
+    }
+
+    /// Goes on where it is this side's turn.
+    mutating func continueSnapshot(_ current: SnapshotTransfer, to position: Int, now: Instant) {
+        var transfer = current
+        switch transfer.step {
+        case .reading:
+            return
+        case .pausing(let until):
+            guard now >= until else { return }
+        case .sent(let at, let isLast):
+            // Installing takes the follower a while, so the last chunk is repeated late.
+            guard now >= at + (isLast ? electionTimeout : chunkPatience) else { return }
+        }
+        transfer.step = .reading
+        progress[position].state = .snapshot(transfer)
+        effects.snapshotReads.append(
+            SnapshotRead(
+                peer: progress[position].node, metadata: transfer.metadata, offset: transfer.offset,
+                maximumSizeBytes: settings.snapshotChunkSizeBytes))
+    }
+
+    /// The bytes that ``Effects/snapshotReads`` asked for.
+    public mutating func provideSnapshotChunk(_ chunk: SnapshotChunk, to peer: NodeID, now: Instant) {
+        guard role == .leader, let position = progressPosition(of: peer),
+            case .snapshot(var transfer) = progress[position].state, transfer.step == .reading,
+            chunk.offset == transfer.offset, transfer.metadata == nil || transfer.metadata == chunk.metadata
+        else { return }
+        transfer.metadata = chunk.metadata
+        transfer.step = .sent(at: now, isLast: chunk.isLast)
+        progress[position].state = .snapshot(transfer)
+        send(
+            .snapshotChunk(
+                SnapshotChunk(
+                    metadata: chunk.metadata, offset: chunk.offset, bytes: chunk.bytes, isLast: chunk.isLast,
+                    sentAt: now)), to: peer)
+    }
+
+    /// The snapshot cannot be read (any more): a newer one is tried a little later.
+    public mutating func snapshotUnavailable(for peer: NodeID, now: Instant) {
+        guard role == .leader, let position = progressPosition(of: peer),
+            case .snapshot = progress[position].state
+        else { return }
+        progress[position].state = .snapshot(
+            SnapshotTransfer(step: .pausing(until: now + heartbeatInterval)))
+    }
+
+    mutating func handleSnapshotResponse(_ response: SnapshotResponse, from node: NodeID, now: Instant) {
+        guard role == .leader, let position = progressPosition(of: node) else { return }
+        noteAnswer(sentAt: response.sentAt, readRound: 0, at: position, now: now)
+        guard case .snapshot(var transfer) = progress[position].state,
+            let metadata = transfer.metadata, metadata.index == response.index
+        else { return }
+        switch response.outcome {
+        case .wants(let offset):
+            // The answer to a repeated chunk must not start a second reading of the same bytes.
+            guard case .sent = transfer.step else { return }
+            transfer.offset = offset
+            transfer.step = .pausing(until: .zero)
+            progress[position].state = .snapshot(transfer)
+        case .installed:
+            progress[position].noteMatch(metadata.index)
+            progress[position].becomeProbe()
+            advanceCommit()
+        case .refused:
+            progress[position].state = .snapshot(
+                SnapshotTransfer(step: .pausing(until: now + electionTimeout)))
+        }
+    }
+
+    // MARK: Follower
+
+    mutating func handleSnapshotChunk(_ chunk: SnapshotChunk, from leader: NodeID) {
+        guard chunk.metadata.index > commitIndex else {
+            // What it stands for is here already; to install it could only take away (scenario 16).
+            return answerSnapshot(chunk.metadata.index, .installed, sentAt: chunk.sentAt, to: leader)
+        }
+        if incomingSnapshot?.metadata != chunk.metadata
+            || (chunk.offset == 0 && incomingSnapshot?.nextOffset == 0)
+        {
+            guard chunk.offset == 0 else {
+                return answerSnapshot(
+                    chunk.metadata.index, .wants(offset: 0), sentAt: chunk.sentAt, to: leader)
+            }
+            incomingSnapshot = IncomingSnapshot(
+                leader: leader, metadata: chunk.metadata, sentAt: chunk.sentAt)
+        }
+        guard var incoming = incomingSnapshot, !incoming.isComplete else { return }
+        incoming.sentAt = chunk.sentAt
+        if chunk.offset == incoming.nextOffset {
+            effects.receivedChunks.append(ReceivedSnapshotChunk(from: leader, chunk: chunk))
+            incoming.nextOffset += UInt64(chunk.bytes.count)
+            incoming.isComplete = chunk.isLast
+        }
+        incomingSnapshot = incoming
+        if !incoming.isComplete {
+            answerSnapshot(
+                chunk.metadata.index, .wants(offset: incoming.nextOffset), sentAt: chunk.sentAt, to: leader)
+        }
+    }
+
+    /// The whole snapshot is checked and durable.
+    public mutating func snapshotReceived(_ metadata: SnapshotMetadata, now: Instant) {
+        guard let incoming = incomingSnapshot, incoming.metadata == metadata else { return }
+        incomingSnapshot = nil
+        guard metadata.index > commitIndex else {
+            return answerSnapshot(metadata.index, .installed, sentAt: incoming.sentAt, to: incoming.leader)
+        }
+        let position = LogPosition(term: metadata.term, index: metadata.index)
+        let keepsSuffix = log.restore(position)
+        persistence.noteSnapshot(metadata, keepsSuffix: keepsSuffix, committed: commitIndex)
+        let later = keepsSuffix ? memberships.filter { $0.index > metadata.index } : []
+        memberships = [(metadata.index, metadata.membership)] + later
+        snapshot = metadata
+        commitIndex = metadata.index
+        handedOutIndex = metadata.index
+        pendingAnswer = nil
+        effects.restore = metadata
+        answerSnapshot(
+            metadata.index, .installed, sentAt: incoming.sentAt, to: incoming.leader, waitsForLog: true)
+    }
+
+    /// The snapshot was damaged, or there was no room for it.
+    public mutating func snapshotRefused(index: LogIndex, now: Instant) {
+        guard let incoming = incomingSnapshot, incoming.metadata.index == index else { return }
+        incomingSnapshot = nil
+        answerSnapshot(index, .refused, sentAt: incoming.sentAt, to: incoming.leader)
+    }
+
+    private mutating func answerSnapshot(
+        _ index: LogIndex, _ outcome: SnapshotResponse.Outcome, sentAt: Instant, to leader: NodeID,
+        waitsForLog: Bool = false
+    ) {
+        let response = SnapshotResponse(index: index, outcome: outcome, sentAt: sentAt)
+        send(.snapshotResponse(response), to: leader, waitsForLog: waitsForLog)
+    }
+}

@@ -1,0 +1,310 @@
+import ConsensusTypes
+
+/// What a member had on stable storage when it started.
+public struct RestoredState: Hashable, Sendable {
+    public var hardState: HardState
+    /// Index and term zero and the initial membership where there is no snapshot.
+    public var snapshot: SnapshotMetadata
+    /// The entries after the snapshot.
+    public var entries: [Entry]
+
+    public init(hardState: HardState, snapshot: SnapshotMetadata, entries: [Entry]) {
+        self.hardState = hardState
+        self.snapshot = snapshot
+        self.entries = entries
+    }
+}
+
+/// One member of a group under the crash-fault model: Raft (Ongaro and Ousterhout 2014) with pre-vote,
+/// leader stickiness and check-quorum (dissertation, sections 4.2.3, 6.2 and 9.6).
+///
+/// A pure value: it is told what happened and at what time, and says in ``Effects`` what to do. Any number
+/// of calls may come before one ``takeEffects(now:)``, which then answers all of them with one persist and
+/// at most one message to each follower, as far as sizes allow.
+public struct RaftCore: Sendable {
+    public let nodeID: NodeID
+    public let settings: RaftSettings
+    /// Unique to this start of the process: names its batches of reads.
+    let session: UInt64
+    var random: SeededRandom
+
+    public internal(set) var role = Role.follower
+    public internal(set) var term: Term
+    public internal(set) var votedFor: NodeID?
+    /// The leader of ``term``, where it is known.
+    public internal(set) var leader: NodeID?
+    public internal(set) var commitIndex: LogIndex
+    /// How much room the node has for its log. See ``DiskSpace``.
+    public var diskSpace = DiskSpace.ample
+
+    var log: RaftLog
+    /// The memberships in the log, each with the index from which it is in force. The first stands for the
+    /// snapshot.
+    var memberships: [(index: LogIndex, membership: Membership)]
+    /// The newest snapshot that this node holds.
+    var snapshot: SnapshotMetadata
+    /// Committed entries up to here were handed out.
+    var handedOutIndex: LogIndex
+
+    // Elections.
+    var electionDeadline = Instant.zero
+    /// When the leader was last heard; `nil` where it is known to be gone.
+    var leaderHeardAt: Instant?
+    var votes: [(node: NodeID, granted: Bool)] = []
+    var campaignStartedAt = Instant.zero
+    /// Pre-votes since the leader was known to be dead; `nil` where there is no such hurry.
+    var hurriedCampaigns: Int?
+
+    // Leading.
+    var progress: [Progress] = []
+    var heartbeatDue = Instant.distantFuture
+    var isHeartbeatDue = false
+    var firstIndexOfTerm = LogIndex.zero
+    var uncommittedSizeBytes = 0
+    /// The highest sequence that was accepted from each session in this term. Looked up, never iterated.
+    var acceptedSequences: [UInt64: UInt64] = [:]
+    var leaderReads = LeaderReads()
+
+    // Following.
+    var followerReads = FollowerReads()
+    var pendingAnswer: PendingAnswer?
+    var incomingSnapshot: IncomingSnapshot?
+
+    // Durability.
+    var persistence: Persistence
+    var heldMessages: [HeldMessage] = []
+
+    var effects = Effects()
+    /// Sent in this turn; what each waits for is found out at its end.
+    var outgoing: [OutgoingMessage] = []
+    var reportedLeadership: Leadership
+    public internal(set) var malformedMessageCount = 0
+
+    public init(
+        nodeID: NodeID, settings: RaftSettings, restored: RestoredState, session: UInt64, now: Instant,
+        seed: UInt64
+    ) {
+        if let problem = settings.problem {
+            preconditionFailure("settings that cannot work reached the core: \(problem)")
+        }
+        self.nodeID = nodeID
+        self.settings = settings
+        self.session = session
+        random = SeededRandom(seed: seed)
+        term = restored.hardState.term
+        votedFor = restored.hardState.votedFor
+        snapshot = restored.snapshot
+        let base = LogPosition(term: restored.snapshot.term, index: restored.snapshot.index)
+        log = RaftLog(base: base, entries: restored.entries)
+        precondition(log.lastPosition.term <= term, "the log has entries of a term beyond the hard state's")
+        memberships = [(restored.snapshot.index, restored.snapshot.membership)]
+        commitIndex = max(restored.snapshot.index, min(restored.hardState.commitIndex, log.lastIndex))
+        handedOutIndex = restored.snapshot.index
+        persistence = Persistence(hardState: restored.hardState, lastIndex: log.lastIndex)
+        reportedLeadership = Leadership(role: .follower, term: term, leader: nil)
+        for entry in restored.entries where entry.kind == .membership {
+            noteMembership(entry)
+        }
+        resetElectionDeadline(now: now)
+        if membership.voters == [nodeID], !membership.isJoint {
+            // Nobody else could lead: there is nothing to wait for.
+            electionDeadline = now
+        }
+    }
+
+    // MARK: What is known
+
+    /// The membership in force: the last one in the log, committed or not (Raft paper, section 6).
+    public var membership: Membership { memberships[memberships.count - 1].membership }
+
+    /// The membership in force at an index that is not older than the newest compaction.
+    public func membership(at index: LogIndex) -> Membership {
+        var result = memberships[0].membership
+        for change in memberships where change.index <= index {
+            result = change.membership
+        }
+        return result
+    }
+
+    public var firstIndex: LogIndex { log.firstIndex }
+    public var lastIndex: LogIndex { log.lastIndex }
+    public var lastPosition: LogPosition { log.lastPosition }
+    public func term(at index: LogIndex) -> Term? { log.term(at: index) }
+    public func entry(at index: LogIndex) -> Entry? { log.entry(at: index) }
+
+    public var hardState: HardState {
+        HardState(term: term, votedFor: votedFor, commitIndex: commitIndex)
+    }
+
+    public var leadership: Leadership { Leadership(role: role, term: term, leader: leader) }
+
+    /// When ``advance(now:)`` next has something to do.
+    public var nextDeadline: Instant {
+        switch role {
+        case .leader:
+            min(heartbeatDue, quorumDeadline)
+        default:
+            min(canCampaign ? electionDeadline : .distantFuture, followerReads.deadline)
+        }
+    }
+
+    var electionTimeout: Interval { .milliseconds(settings.electionTimeoutMilliseconds) }
+    var heartbeatInterval: Interval { .milliseconds(settings.heartbeatIntervalMilliseconds) }
+
+    // MARK: Events
+
+    /// A deadline may have passed. Calling too early does nothing.
+    public mutating func advance(now: Instant) {
+        switch role {
+        case .leader:
+            if now >= quorumDeadline {
+                becomeFollower(term: term, leader: nil, now: now)
+            } else if now >= heartbeatDue {
+                isHeartbeatDue = true
+                heartbeatDue = now + heartbeatInterval
+            }
+        default:
+            if canCampaign, now >= electionDeadline {
+                startPreVote(now: now)
+            }
+            retryFollowerReads(now: now)
+        }
+    }
+
+    /// A message arrived. It may be late, repeated, or from a node that does not belong here.
+    public mutating func receive(_ message: RaftMessage, now: Instant) {
+        guard message.to == nodeID, message.from != nodeID else { return }
+        switch message.body {
+        case .preVoteRequest(let position):
+            return answerPreVote(message, position, now: now)
+        case .voteRequest(let position):
+            return answerVote(message, position, now: now)
+        case .preVoteResponse(let granted):
+            return countPreVote(message, granted: granted, now: now)
+        case .propose(let proposals):
+            return acceptForwarded(proposals, message)
+        case .append, .snapshotChunk:
+            guard message.term >= term else { return answerStaleLeader(message) }
+            followLeader(message, now: now)
+        default:
+            if message.term > term, membership.isMember(message.from) {
+                becomeFollower(term: message.term, leader: nil, now: now)
+            }
+            guard message.term == term else { return }
+        }
+        receiveOfCurrentTerm(message, now: now)
+    }
+
+    private mutating func receiveOfCurrentTerm(_ message: RaftMessage, now: Instant) {
+        switch message.body {
+        case .append(let append):
+            handleAppend(append, from: message.from, now: now)
+        case .appendResponse(let response):
+            handleAppendResponse(response, from: message.from, now: now)
+        case .voteResponse(let granted):
+            countVote(from: message.from, granted: granted, now: now)
+        case .snapshotChunk(let chunk):
+            handleSnapshotChunk(chunk, from: message.from)
+        case .snapshotResponse(let response):
+            handleSnapshotResponse(response, from: message.from, now: now)
+        case .proposeRejected(let ids, let reason):
+            for id in ids {
+                effects.rejectedProposals.append(RejectedProposal(id: id, reason: reason))
+            }
+        case .readIndexRequest(let batch):
+            handleReadIndexRequest(batch, from: message.from)
+        case .readIndexResponse(let batch, let index):
+            handleReadIndexResponse(batch, index, now: now)
+        case .preVoteRequest, .preVoteResponse, .voteRequest, .propose:
+            preconditionFailure("requests that do not depend on the term were answered before")
+        }
+    }
+
+    /// A link to the peer was made.
+    public mutating func peerConnected(_ peer: NodeID, now: Instant) {
+        resetProgress(of: peer)
+    }
+
+    /// The link to the peer broke: what was under way may be lost. No evidence of anything else.
+    public mutating func peerDisconnected(_ peer: NodeID, now: Instant) {
+        resetProgress(of: peer)
+    }
+
+    /// The process that the peer was is known to have ended. Where it led, nobody need wait for it.
+    public mutating func peerStopped(_ peer: NodeID, now: Instant) {
+        resetProgress(of: peer)
+        guard role == .follower, leader == peer else { return }
+        loseLeader()
+        leaderHeardAt = nil
+        hurriedCampaigns = 0
+        // A short random wait, so that two followers which notice together do not always collide.
+        electionDeadline = now + .microseconds(Int(random.next(below: 10_000)))
+    }
+
+    // MARK: Effects
+
+    /// What is to be done for all that was told since the last call.
+    public mutating func takeEffects(now: Instant) -> Effects {
+        if role == .leader {
+            startReadRound(now: now)
+            replicate(now: now)
+        } else {
+            askLeaderForReads(now: now)
+            sendPendingAnswer()
+        }
+        effects.persist = makePersist()
+        routeOutgoing()
+        handOutCommitted()
+        if leadership != reportedLeadership {
+            reportedLeadership = leadership
+            effects.leadership = leadership
+        }
+        var result = Effects()
+        swap(&result, &effects)
+        return result
+    }
+
+    private mutating func handOutCommitted() {
+        guard handedOutIndex < commitIndex else { return }
+        effects.committed = Array(log.slice(from: handedOutIndex.next, through: commitIndex))
+        handedOutIndex = commitIndex
+    }
+
+    // MARK: Shared by the parts
+
+    mutating func send(_ body: RaftMessage.Body, to peer: NodeID, term messageTerm: Term? = nil) {
+        send(body, to: peer, term: messageTerm, waitsForLog: false)
+    }
+
+    mutating func send(
+        _ body: RaftMessage.Body, to peer: NodeID, term messageTerm: Term? = nil, waitsForLog: Bool
+    ) {
+        let message = RaftMessage(from: nodeID, to: peer, term: messageTerm ?? term, body: body)
+        outgoing.append(OutgoingMessage(message: message, waitsForLog: waitsForLog))
+    }
+
+    /// Takes over the membership of an entry that was appended.
+    mutating func noteMembership(_ entry: Entry) {
+        var reader = ByteReader(entry.payload)
+        do throws(ByteDecodingError) {
+            let decoded = try Membership.decode(from: &reader)
+            memberships.append((entry.index, decoded))
+        } catch {
+            preconditionFailure("membership entry \(entry.index) cannot be decoded: \(error)")
+        }
+        if role == .leader { updateProgressMembers() }
+    }
+
+    /// A member whose link changed is probed again: what was under way to it may be lost.
+    private mutating func resetProgress(of peer: NodeID) {
+        guard role == .leader, let position = progressPosition(of: peer) else { return }
+        if case .snapshot(var transfer) = progress[position].state {
+            if case .sent = transfer.step {
+                transfer.step = .pausing(until: .zero)
+                progress[position].state = .snapshot(transfer)
+            }
+        } else {
+            progress[position].becomeProbe()
+        }
+    }
+}
