@@ -1,0 +1,95 @@
+import Logging
+import NIOCore
+import NIOPosix
+
+/// The client port: etcd's gRPC API over HTTP/2, and `/health`, `/version` and `/metrics` over HTTP/1.1, told
+/// apart by the first bytes of a connection.
+///
+/// Everything runs on one event loop, which must be the one that the service lives on.
+public final class EtcdServer: Sendable {
+    public let eventLoop: any EventLoop
+    private let core: NIOLoopBound<ServerCore>
+    private let listeners: NIOLoopBoundBox<[any Channel]>
+
+    /// Must be called on `eventLoop`.
+    ///
+    /// - Parameters:
+    ///   - startedAtSeconds: When the process started, in seconds since 1970; only shown.
+    public init(
+        service: any KeyValueService, eventLoop: any EventLoop, limits: ServerLimits = ServerLimits(),
+        logger: Logger, startedAtSeconds: Int64 = 0
+    ) {
+        self.eventLoop = eventLoop
+        core = NIOLoopBound(
+            ServerCore(
+                service: service, eventLoop: eventLoop, limits: limits, logger: logger,
+                startedAtSeconds: startedAtSeconds),
+            eventLoop: eventLoop)
+        listeners = NIOLoopBoundBox([], eventLoop: eventLoop)
+    }
+
+    /// Serves one more address; port 0 lets the system choose. Answers with the address that was bound, or
+    /// with the system's error where that failed (for one, the port is in use).
+    public func start(host: String, port: Int) -> EventLoopFuture<SocketAddress> {
+        let core = core
+        let listeners = listeners
+        return ServerBootstrap(group: eventLoop)
+            .serverChannelOption(.backlog, value: 1_024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.maxMessagesPerRead, value: 4)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let core = core.value
+                    guard core.connectionCount < core.limits.maximumConnections else {
+                        core.logger.warning("too many client connections: one was refused")
+                        throw ServerFull()
+                    }
+                    try channel.pipeline.syncOperations.addHandler(ProtocolDetector(core: core))
+                }
+            }
+            .bind(host: host, port: port)
+            .flatMapThrowing { channel in
+                guard let address = channel.localAddress else { throw ChannelError.operationUnsupported }
+                guard !core.value.isShuttingDown else {
+                    channel.close(promise: nil)
+                    throw ChannelError.alreadyClosed
+                }
+                listeners.value.append(channel)
+                return address
+            }
+    }
+
+    /// Serves one more address; see ``start(host:port:)->EventLoopFuture<SocketAddress>``.
+    @discardableResult
+    public func start(host: String, port: Int) async throws -> SocketAddress {
+        try await start(host: host, port: port).get()
+    }
+
+    /// Takes no more connections and calls, lets open calls end for as long as `gracePeriodMilliseconds`,
+    /// and closes what is left.
+    public func shutdown(gracePeriodMilliseconds: Int = 1_000) -> EventLoopFuture<Void> {
+        let promise = eventLoop.makePromise(of: Void.self)
+        let core = core
+        let listeners = listeners
+        eventLoop.execute {
+            for listener in listeners.value {
+                listener.close(promise: nil)
+            }
+            listeners.value = []
+            core.value.shutDown(grace: .milliseconds(Int64(gracePeriodMilliseconds))) {
+                promise.succeed(())
+            }
+        }
+        return promise.futureResult
+    }
+
+    /// See ``shutdown(gracePeriodMilliseconds:)->EventLoopFuture<Void>``.
+    public func shutdown(gracePeriodMilliseconds: Int = 1_000) async {
+        // The future cannot fail.
+        try? await shutdown(gracePeriodMilliseconds: gracePeriodMilliseconds).get()
+    }
+}
+
+/// Ends a connection before it begins.
+private struct ServerFull: Error {}
