@@ -17,7 +17,9 @@ enum LoopbackProbe {
         var term: Int?
         for line in text.split(whereSeparator: \.isNewline) {
             if line.hasPrefix("etcd_server_is_leader ") { isLeader = line.hasSuffix(" 1") }
-            if line.hasPrefix("holdfast_raft_term ") { term = Int(line.dropFirst("holdfast_raft_term ".count)) }
+            if line.hasPrefix("holdfast_raft_term ") {
+                term = Int(line.dropFirst("holdfast_raft_term ".count))
+            }
         }
         return isLeader ? term : nil
     }
@@ -84,6 +86,8 @@ enum LoopbackPort {
     }
 }
 
-private func connectSocket(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>, _ length: socklen_t) -> Int32 {
+private func connectSocket(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>, _ length: socklen_t)
+    -> Int32
+{
     connect(descriptor, address, length)
 }

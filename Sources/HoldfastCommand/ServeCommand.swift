@@ -83,7 +83,8 @@ struct ServeCommand: ParsableCommand {
         }
         guard Set(advertised) == Set(ownMember.peerURLs) else {
             throw CommandFailure(
-                message: "--initial-cluster gives \(name) \(ownMember.peerURLs.map(\.text).joined(separator: ",")), "
+                message:
+                    "--initial-cluster gives \(name) \(ownMember.peerURLs.map(\.text).joined(separator: ",")), "
                     + "but --initial-advertise-peer-urls is \(initialAdvertisePeerUrls); make them equal",
                 exitCode: 64)
         }
@@ -93,7 +94,8 @@ struct ServeCommand: ParsableCommand {
         }
         guard let level = ServeCommand.level(logLevel) else {
             throw CommandFailure(
-                message: "--log-level: '\(logLevel)' is none of trace, debug, info, notice, warn, error, critical",
+                message:
+                    "--log-level: '\(logLevel)' is none of trace, debug, info, notice, warn, error, critical",
                 exitCode: 64)
         }
         var settings = ReplicaSettings()
@@ -101,7 +103,8 @@ struct ServeCommand: ParsableCommand {
         settings.raft.electionTimeoutMilliseconds = electionTimeout
         settings.snapshotEntryCount = snapshotCount
         if let problem = settings.raft.problem {
-            throw CommandFailure(message: "--heartbeat-interval, --election-timeout: \(problem)", exitCode: 64)
+            throw CommandFailure(
+                message: "--heartbeat-interval, --election-timeout: \(problem)", exitCode: 64)
         }
         guard snapshotCount >= 1, quotaBackendBytes >= 0, maxRequestBytes >= 1, maxTxnOps >= 1 else {
             throw CommandFailure(

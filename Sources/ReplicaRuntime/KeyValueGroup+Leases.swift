@@ -119,7 +119,9 @@ extension KeyValueGroup {
                 guard let seconds = leases.renew(id, now: now) else { return completion(.leaseNotFound) }
                 completion(.seconds(seconds))
             case .leaseTimeToLive(let id):
-                guard let remaining = leases.remaining(id, now: now) else { return completion(.leaseNotFound) }
+                guard let remaining = leases.remaining(id, now: now) else {
+                    return completion(.leaseNotFound)
+                }
                 completion(.seconds(Int64(remaining.nanoseconds / 1_000_000_000)))
             }
         }
@@ -131,27 +133,34 @@ extension KeyValueGroup {
         guard isLeader, leaseTerm != leadership.term, lastAppliedTerm == leadership.term else { return }
         leaseTerm = leadership.term
         leases.promote(
-            store.leases, now: now, extension: .milliseconds(settings.leaseExtensionMilliseconds))
+            store.leaseGrants, extendingBy: .milliseconds(settings.leaseExtensionMilliseconds), now: now)
     }
 
     /// Keeps the leader's clocks in step with an applied command.
     func noteLease(_ command: Command, result: Result<CommandResult, KeyValueError>, now: Instant) {
-        guard leaseTerm != nil, case .success = result else { return }
-        switch command {
-        case .leaseGrant(let id, let seconds):
-            leases.grant(id, timeToLiveSeconds: seconds, now: now)
-        case .leaseRevoke(let id):
-            leases.remove(id)
+        guard leaseTerm != nil else { return }
+        switch (command, result) {
+        case (.leaseGrant, .success(.leaseGrant(let response))):
+            leases.granted(response.lease, now: now)
+        case (.leaseRevoke(let id, _), .success) where store.leaseGrant(id) == nil:
+            leases.revoked(id)
         default:
             break
         }
     }
 
+    /// Proposes the end of leases whose time is over, in this term or never: a later leader has given them
+    /// their full time again, and what this one saw says nothing then (scenario 27). So the proposals carry
+    /// no id, and nobody proposes them again; the clock lists a lease until it is gone.
     func proposeExpiredLeases(now: Instant) {
-        guard leaseTerm != nil, isLeader else { return }
-        for id in leases.expired(now: now, limit: KeyValueGroup.maximumExpiredAtOnce) {
-            // Refused or lost, it is proposed again: the clock reports the lease until it is gone.
-            propose(.leaseRevoke(id)) { _ in }
+        guard leaseTerm == replica.core.term, replica.core.role == .leader else { return }
+        let expired = leases.expired(at: now, limit: KeyValueGroup.maximumExpiredAtOnce)
+        guard !expired.isEmpty else { return }
+        let proposals = expired.map { lease in
+            Proposal(
+                id: .none, payload: ByteSlice(Command.leaseRevoke(lease.id, generation: lease.generation).encode()),
+                needsSpace: false)
         }
+        _ = replica.propose(proposals, now: now)
     }
 }

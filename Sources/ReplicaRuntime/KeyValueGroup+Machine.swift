@@ -17,11 +17,8 @@ extension KeyValueGroup: ReplicaMachine {
                 // Every member has the same bytes: going on without the command would make them differ.
                 preconditionFailure("committed entry \(entry.index) is not a command: \(error)")
             }
-            let previousRevision = store.revision
             let result = store.apply(command)
-            if store.revision != previousRevision {
-                watches.noteApplied(store: store, revision: store.revision)
-            }
+            watches.noteApplied(store)
             noteLease(command, result: result, now: now)
             guard entry.proposal.session == session,
                 let proposal = pending.take(entry.proposal.sequence)
@@ -49,7 +46,7 @@ extension KeyValueGroup: ReplicaMachine {
         }
         store = restored
         lastAppliedTerm = metadata.term
-        watches.noteRestored(store: store)
+        watches.noteApplied(store)
         // The entries that the snapshot stands for may hold these proposals, or may not.
         for proposal in pending.takeAll(where: { $0.term != nil }) {
             proposal.completion(.failure(.timeoutLeaderFailure))
@@ -75,12 +72,15 @@ extension KeyValueGroup: ReplicaMachine {
         proposeOutbox(now: now)
         askForReads(now: now)
         tellWatchers()
+        if store.hasHistoryToPrune, store.prune(maximumRecords: KeyValueGroup.pruneStep) {
+            environment.scheduleTurn()
+        }
     }
 
     public var nextDeadline: Instant {
         let waiting = pending.count > 0 || !reads.isEmpty || !leaderCalls.isEmpty
         let expiry = waiting ? nextExpiryCheck : .distantFuture
-        return leaseTerm == nil ? expiry : min(expiry, leases.nextDeadline)
+        return min(expiry, leases.nextDeadline ?? .distantFuture)
     }
 
     public func advance(now: Instant) {
@@ -88,6 +88,9 @@ extension KeyValueGroup: ReplicaMachine {
         expireRequests(now: now)
         proposeExpiredLeases(now: now)
     }
+
+    /// How many versions of compacted history are looked at in a turn.
+    private static let pruneStep = 512
 
     /// Refuses growth where the state is larger than the quota allows.
     private func updateDiskSpace(now: Instant) {

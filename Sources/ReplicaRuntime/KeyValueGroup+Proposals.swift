@@ -10,7 +10,10 @@ extension KeyValueGroup {
     ///
     /// While no leader is known the command waits for one. `completion` is called exactly once, on the loop,
     /// never within this call.
-    public func propose(_ command: Command, completion: @escaping PendingProposal.Completion) {
+    public func propose(
+        _ command: Command,
+        completion: @escaping (Result<CommandResult, ServiceError>) -> Void
+    ) {
         let now = clock()
         guard !isStopped else { return completion(.failure(.stopped)) }
         guard pending.count < settings.maximumPendingProposals,

@@ -33,7 +33,7 @@ public final class KeyValueGroup {
     /// The term in which the lease clocks run here; they start once the leader has applied its first entry.
     var leaseTerm: Term?
     var leaderCalls = LeaderCalls()
-    var watches = WatchRegistry()
+    var watches: WatchRegistry
     var watchHandlers: [WatchID: () -> Void] = [:]
     var random: SeededRandom
     var nextExpiryCheck = Instant.distantFuture
@@ -52,6 +52,7 @@ public final class KeyValueGroup {
         self.nodeID = nodeID
         self.session = session
         self.store = store
+        watches = WatchRegistry(store: store)
         self.settings = settings
         self.environment = environment
         self.clock = clock

@@ -105,10 +105,10 @@ enum AsideMessage: Hashable {
         switch kind {
         case .renewLease:
             let number = try reader.readUInt64()
-            message = .call(number: number, .renewLease(LeaseID(rawValue: try reader.readInt64())))
+            message = .call(number: number, .renewLease(LeaseID(try reader.readInt64())))
         case .leaseTimeToLive:
             let number = try reader.readUInt64()
-            message = .call(number: number, .leaseTimeToLive(LeaseID(rawValue: try reader.readInt64())))
+            message = .call(number: number, .leaseTimeToLive(LeaseID(try reader.readInt64())))
         case .seconds:
             let number = try reader.readUInt64()
             message = .answer(number: number, .seconds(try reader.readInt64()))

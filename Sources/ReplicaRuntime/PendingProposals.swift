@@ -4,14 +4,12 @@ import KeyValueCore
 
 /// A client's command from the moment that it is accepted until its outcome is known.
 struct PendingProposal {
-    typealias Completion = (Result<CommandResult, ServiceError>) -> Void
-
     let payload: ByteSlice
     let needsSpace: Bool
     let deadline: Instant
     /// The term whose leader has it; `nil` while it waits for a leader.
     var term: Term?
-    let completion: Completion
+    let completion: (Result<CommandResult, ServiceError>) -> Void
 }
 
 /// The proposals of one session, found by their sequences without hashing.

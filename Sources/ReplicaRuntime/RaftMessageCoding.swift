@@ -198,7 +198,8 @@ extension RaftMessageCoding {
             return try decodeResponse(.matched(LogIndex(try reader.readUInt64())), &reader)
         case .appendMismatch:
             let rejected = LogIndex(try reader.readUInt64())
-            return try decodeResponse(.mismatch(rejected: rejected, hint: try decodePosition(&reader)), &reader)
+            return try decodeResponse(
+                .mismatch(rejected: rejected, hint: try decodePosition(&reader)), &reader)
         case .snapshotChunk: return .snapshotChunk(try decodeChunk(&reader))
         case .snapshotWants:
             return try decodeSnapshotResponse(.wants(offset: try reader.readUInt64()), &reader)
@@ -227,7 +228,8 @@ extension RaftMessageCoding {
             entries.append(try decodeEntry(&reader))
         }
         return AppendEntries(
-            previous: previous, entries: entries, commitIndex: commitIndex, readRound: readRound, sentAt: sentAt)
+            previous: previous, entries: entries, commitIndex: commitIndex, readRound: readRound,
+            sentAt: sentAt)
     }
 
     private static func decodeEntry(_ reader: inout ByteReader) throws(ByteDecodingError) -> Entry {
@@ -238,7 +240,8 @@ extension RaftMessageCoding {
             throw ByteDecodingError(offset: reader.offset - 1, reason: "entry kind \(rawKind) is unknown")
         }
         let proposal = try decodeProposalID(&reader)
-        return Entry(index: index, term: term, kind: kind, proposal: proposal, payload: try reader.readSized())
+        return Entry(
+            index: index, term: term, kind: kind, proposal: proposal, payload: try reader.readSized())
     }
 
     private static func decodeResponse(
@@ -281,7 +284,9 @@ extension RaftMessageCoding {
         return proposals
     }
 
-    private static func decodeRejection(_ reader: inout ByteReader) throws(ByteDecodingError) -> RaftMessage.Body {
+    private static func decodeRejection(_ reader: inout ByteReader) throws(ByteDecodingError)
+        -> RaftMessage.Body
+    {
         let rawReason = try reader.readUInt8()
         guard let reason = ProposalRejection(rawValue: rawReason) else {
             throw ByteDecodingError(offset: reader.offset - 1, reason: "rejection \(rawReason) is unknown")
@@ -301,7 +306,8 @@ extension RaftMessageCoding {
     ) throws(ByteDecodingError) -> Int {
         let count = Int(try reader.readUInt32())
         guard count <= maximumItems, count * itemSizeBytes <= reader.remaining else {
-            throw ByteDecodingError(offset: reader.offset - 4, reason: "\(count) items do not fit the message")
+            throw ByteDecodingError(
+                offset: reader.offset - 4, reason: "\(count) items do not fit the message")
         }
         return count
     }

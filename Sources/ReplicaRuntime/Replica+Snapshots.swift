@@ -74,7 +74,8 @@ extension Replica {
 
     func restore(_ metadata: SnapshotMetadata, now: Instant) {
         guard let finished = finishedRestore, finished.metadata == metadata else {
-            preconditionFailure("the core restores snapshot \(metadata.index), which the replica does not hold")
+            preconditionFailure(
+                "the core restores snapshot \(metadata.index), which the replica does not hold")
         }
         finishedRestore = nil
         machine.restore(from: finished.restorer, metadata: metadata, now: now)

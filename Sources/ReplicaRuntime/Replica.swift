@@ -147,7 +147,8 @@ public final class Replica<Machine: ReplicaMachine> {
         if let persist = effects.persist {
             submit(persist, messages: effects.messagesAfterPersist)
         } else {
-            precondition(effects.messagesAfterPersist.isEmpty, "messages wait for a persist that is not there")
+            precondition(
+                effects.messagesAfterPersist.isEmpty, "messages wait for a persist that is not there")
         }
         if let leadership = effects.leadership {
             machine.leadershipChanged(leadership, now: now)

@@ -3,7 +3,7 @@ import KeyValueCore
 
 /// The key-value state as a ``SnapshotSource``.
 struct StoreSnapshotSource: SnapshotSource {
-    var writer: SnapshotWriter
+    var writer: KeyValueCore.SnapshotWriter
 
     mutating func nextChunk(maximumSizeBytes: Int) -> [UInt8]? {
         writer.nextChunk(maximumSizeBytes: maximumSizeBytes)

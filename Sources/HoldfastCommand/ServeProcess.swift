@@ -1,0 +1,159 @@
+import ConsensusTypes
+import EtcdAPI
+import KeyValueCore
+import Logging
+import NIOCore
+import NIOPosix
+import PeerTransport
+import ReplicaRuntime
+import struct SystemPackage.FilePath
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// The life of `holdfast serve`: recover, serve, and end in order when asked to.
+struct ServeProcess {
+    let options: ServeOptions
+    let exitWithParent: Bool
+
+    func run() throws {
+        TerminationSignals.block()
+        if exitWithParent { endWhenParentEnds() }
+        try requireDataIfExisting()
+        var logger = Logger(label: "holdfast", factory: { StreamLogHandler.standardError(label: $0) })
+        logger.logLevel = options.logLevel
+        logger[metadataKey: "node"] = "\(options.ownMember.name)"
+
+        let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let running = RunningNode(options: options, loop: loops.next(), logger: logger)
+        do {
+            try running.start()
+        } catch {
+            throw CommandFailure(message: "\(options.ownMember.name): \(error)")
+        }
+        logger.info(
+            "serving",
+            metadata: [
+                "version": "\(HoldfastVersion.text)", "member-id": "\(options.ownMember.id)",
+                "cluster-id": "\(ClusterID(options.cluster.clusterID))",
+                "clients": "\(options.listenClientURLs.map(\.text).joined(separator: ","))",
+                "peers": "\(options.listenPeerURLs.map(\.text).joined(separator: ","))",
+            ])
+        let signal = TerminationSignals.wait()
+        logger.info("stopping", metadata: ["signal": "\(signal)"])
+        running.stop()
+        try loops.syncShutdownGracefully()
+        logger.info("stopped")
+    }
+
+    private func requireDataIfExisting() throws {
+        guard options.mustExist else { return }
+        guard access("\(options.dataDirectory)/IDENTITY", F_OK) == 0 else {
+            throw CommandFailure(
+                message: "--initial-cluster-state is existing, but \(options.dataDirectory) holds no data; "
+                    + "give the right --data-dir, or 'new' for a cluster that never ran")
+        }
+    }
+
+    private func endWhenParentEnds() {
+        #if os(Linux)
+            _ = prctl(PR_SET_PDEATHSIG, SIGTERM)
+            // The parent may have ended before the call.
+            if getppid() == 1 { kill(getpid(), SIGTERM) }
+        #endif
+    }
+}
+
+/// A node and its client port.
+///
+/// Sendable without a lock: `node` and `server` are set by ``start()`` before anything else uses them.
+private final class RunningNode: @unchecked Sendable {
+    private let options: ServeOptions
+    private let loop: any EventLoop
+    private let logger: Logger
+    private var node: KeyValueNode!
+    private var server: EtcdServer!
+
+    init(options: ServeOptions, loop: any EventLoop, logger: Logger) {
+        self.options = options
+        self.loop = loop
+        self.logger = logger
+    }
+
+    /// Returns when peers and clients can connect.
+    func start() throws {
+        try loop.submit { [self] in try makeNode() }.wait()
+        for url in options.listenClientURLs {
+            do {
+                _ = try server.start(host: url.host, port: url.port).wait()
+            } catch {
+                throw ListenFailure(url: url, flag: "--listen-client-urls", reason: ListenFailure.text(error))
+            }
+        }
+        do {
+            try loop.flatSubmit { [self] in node.start() }.wait()
+        } catch {
+            let url = options.listenPeerURLs[0]
+            throw ListenFailure(url: url, flag: "--listen-peer-urls", reason: ListenFailure.text(error))
+        }
+    }
+
+    private func makeNode() throws {
+        var nodeOptions = KeyValueNodeOptions(
+            nodeID: options.ownMember.id, name: options.ownMember.name,
+            clusterID: ClusterID(options.cluster.clusterID),
+            peers: options.cluster.members.map {
+                PeerAddress(node: $0.id, host: $0.peerURLs[0].host, port: $0.peerURLs[0].port)
+            },
+            peerListeners: options.listenPeerURLs.map { ListenAddress(host: $0.host, port: $0.port) },
+            dataDirectory: FilePath(options.dataDirectory))
+        nodeOptions.replicaSettings = options.replicaSettings
+        nodeOptions.groupSettings.quotaBytes = options.quotaBytes
+        let timeout = options.replicaSettings.raft.electionTimeoutMilliseconds
+        nodeOptions.groupSettings.requestTimeoutMilliseconds = 5_000 + 2 * timeout
+        nodeOptions.groupSettings.leaseExtensionMilliseconds = timeout
+        node = try KeyValueNode(options: nodeOptions, loop: loop, logger: logger) { reason in
+            // What was acknowledged is durable; what happens after a failed sync would not be.
+            printError("\(reason); this node stops")
+            exit(1)
+        }
+        node.announce(Announcement.encode(options.advertiseClientURLs))
+        var limits = ServerLimits()
+        limits.maximumRequestSizeBytes = options.maximumRequestSizeBytes
+        limits.maximumTransactionOperations = options.maximumTransactionOperations
+        server = EtcdServer(
+            service: NodeService(node: node, options: options), eventLoop: loop, limits: limits,
+            logger: logger, startedAtSeconds: Int64(time(nil)))
+    }
+
+    /// Lets calls end, then closes everything.
+    func stop() {
+        let done = loop.makePromise(of: Void.self)
+        done.completeWithTask { [self] in
+            await server.shutdown(gracePeriodMilliseconds: 1_000)
+            await node.shutDown()
+        }
+        try? done.futureResult.wait()
+    }
+}
+
+/// An address that could not be listened on.
+private struct ListenFailure: Error, CustomStringConvertible {
+    let url: ClusterURL
+    let flag: String
+    let reason: String
+
+    var description: String {
+        "cannot listen on \(url.text): \(reason); stop the process that uses it or give another \(flag)"
+    }
+
+    static func text(_ error: any Error) -> String {
+        if let error = error as? IOError {
+            return errorText(error.errnoCode)
+        }
+        return "\(error)"
+    }
+}
