@@ -1,0 +1,92 @@
+import SystemPackage
+
+/// Reads a segment in big blocks, each of them an array of its own, so that entries can share its storage.
+struct SegmentReader {
+    let file: any File
+    let header: SegmentHeader
+    private let blockSizeBytes: Int
+    private(set) var block: [UInt8] = []
+    private(set) var blockStart = 0
+
+    init(_ file: any File, _ header: SegmentHeader, blockSizeBytes: Int) {
+        self.file = file
+        self.header = header
+        self.blockSizeBytes = blockSizeBytes
+    }
+
+    enum Batch {
+        /// An intact batch, and where its body is in the block.
+        case intact(BatchHeader, body: Range<Int>)
+        case headerInvalid
+        /// The header is intact, the body is not.
+        case bodyInvalid(BatchHeader)
+    }
+
+    mutating func batch(at offset: Int) throws(WriteAheadLogError) -> Batch {
+        guard try load(BatchHeader.sizeBytes, at: offset) else { return .headerInvalid }
+        let segment = header.segment
+        let start = offset - blockStart
+        let parsed = block.withBytes { raw in
+            BatchHeader.parse(.init(rebasing: raw[start...]), segment: segment, offset: offset)
+        }
+        guard let parsed else { return .headerInvalid }
+        guard try load(parsed.totalSizeBytes, at: offset) else { return .bodyInvalid(parsed) }
+        let lower = offset - blockStart + BatchHeader.sizeBytes
+        let body = lower..<lower + parsed.bodySizeBytes
+        let checksum = block.withBytes { Checksum.crc32c(.init(rebasing: $0[body])) }
+        return checksum == parsed.bodyChecksum ? .intact(parsed, body: body) : .bodyInvalid(parsed)
+    }
+
+    /// Brings these bytes into the block; `false` where the segment ends before.
+    private mutating func load(_ count: Int, at offset: Int) throws(WriteAheadLogError) -> Bool {
+        guard offset + count <= header.capacity else { return false }
+        if offset >= blockStart && offset + count <= blockStart + block.count { return true }
+        let wanted = min(max(blockSizeBytes, count), header.capacity - offset)
+        let file = file
+        block = try wrapping { () throws(FileSystemError) in try file.readBytes(wanted, at: offset) }
+        blockStart = offset
+        return block.count >= count
+    }
+
+    /// Where behind `offset` a batch stands that was written after the one with `sequence`, which proves
+    /// that the batch with `sequence` had been durable. Also where the bytes end that are not zero.
+    func evidence(
+        after offset: Int, beyond sequence: UInt64
+    ) throws(WriteAheadLogError) -> (offset: Int?, lastUsed: Int) {
+        let mostBatches = UInt64(header.capacity / BatchHeader.sizeBytes)
+        let stepSizeBytes = 1 << 20
+        var lastUsed = offset
+        var start = offset
+        while start < header.capacity {
+            let count = min(stepSizeBytes + BatchHeader.sizeBytes, header.capacity - start)
+            let file = file
+            let from = start
+            let bytes = try wrapping { () throws(FileSystemError) in try file.readBytes(count, at: from) }
+            let segment = header.segment
+            let found = bytes.withBytes { raw -> Int? in
+                var position = 0
+                while position + BatchHeader.sizeBytes <= raw.count {
+                    if raw.loadUnaligned(fromByteOffset: position, as: UInt64.self) != 0 {
+                        lastUsed = start + position + BatchHeader.alignment
+                    }
+                    let candidate = UInt64(
+                        littleEndian: raw.loadUnaligned(fromByteOffset: position + 16, as: UInt64.self))
+                    // Nearly always decides alone; the rest of the header is looked at only then.
+                    if candidate &- sequence &- 1 < mostBatches, start + position > offset,
+                        BatchHeader.parse(
+                            .init(rebasing: raw[position...]), segment: segment, offset: start + position)
+                            != nil
+                    {
+                        return start + position
+                    }
+                    position += BatchHeader.alignment
+                }
+                return nil
+            }
+            if let found { return (found, lastUsed) }
+            if count < stepSizeBytes + BatchHeader.sizeBytes { break }
+            start += stepSizeBytes
+        }
+        return (nil, lastUsed)
+    }
+}

@@ -1,0 +1,180 @@
+import ConsensusTypes
+import struct SystemPackage.FilePath
+
+extension WriteAheadLog {
+    /// A log that was opened, and what it held.
+    public struct Opened {
+        public let log: WriteAheadLog
+        /// Sorted by group.
+        public let groups: [RecoveredGroup]
+        public let report: RecoveryReport
+    }
+
+    /// Opens the log in a directory, which is created where it does not exist.
+    ///
+    /// What an unfinished write left at the end is removed; damage to anything else is an error, and then
+    /// nothing on the disk is changed. On return everything that was recovered is durable.
+    public static func open(
+        directory: FilePath, fileSystem: any FileSystem, options: WriteAheadLogOptions = .init()
+    ) throws(WriteAheadLogError) -> Opened {
+        if let problem = options.problem { throw .invalidOptions(problem) }
+        let lock = try prepareDirectory(directory, fileSystem)
+        let names = try wrapping { () throws(FileSystemError) in try fileSystem.list(directory) }
+        let numbers = names.compactMap(SegmentName.segmentNumber).sorted()
+        if numbers.isEmpty && !options.createsIfMissing { throw .empty(directory: directory) }
+
+        let found =
+            numbers.isEmpty
+            ? nil : try LogRecovery.run(fileSystem, directory, options, segments: numbers)
+        let spares = try findSpares(
+            names, directory, fileSystem, options, hasLog: !numbers.isEmpty)
+        let log: FoundLog
+        if let found {
+            log = found
+            try makeDurable(found, directory, fileSystem)
+        } else {
+            log = try createLog(directory, fileSystem, options)
+        }
+        let path = directory.appending(SegmentName.segment(log.segments[log.segments.count - 1].number))
+        let active = try wrapping { () throws(FileSystemError) in try fileSystem.open(path, .readWrite) }
+        let writer = LogWriter(
+            fileSystem, directory, options,
+            LogWriter.State(
+                active: active, segment: log.segments[log.segments.count - 1].number, end: log.end,
+                nextSequence: log.nextSequence, spares: spares.kept.map { ($0, true) },
+                nextSpare: spares.next, isMarked: true, lock: lock))
+        try writer.retryAllocation()
+        let report = RecoveryReport(
+            end: end(found), truncatedTail: found?.tail, segments: numbers.count, bytes: found?.bytes ?? 0,
+            entries: found?.entries ?? 0)
+        return Opened(
+            log: WriteAheadLog(directory, options, log, writer),
+            groups: log.groups.map(\.recovered).sorted { $0.group < $1.group }, report: report)
+    }
+
+    private static func end(_ found: FoundLog?) -> RecoveryReport.End {
+        guard let found else { return .created }
+        switch found.lastMark {
+        case .closed: return .closed
+        case .durable: return .durable
+        default: return .open
+        }
+    }
+
+    private static func prepareDirectory(
+        _ directory: FilePath, _ fileSystem: any FileSystem
+    ) throws(WriteAheadLogError) -> DirectoryLock {
+        let (lock, holder) = try wrapping { () throws(FileSystemError) in
+            try fileSystem.createDurableDirectory(directory)
+            return try DirectoryLock.take(directory, fileSystem)
+        }
+        guard let lock else { throw .locked(directory: directory, holder: holder) }
+        return lock
+    }
+
+    /// Files that were segments, or were to become some, and can be used; the others are removed.
+    private static func findSpares(
+        _ names: [String], _ directory: FilePath, _ fileSystem: any FileSystem,
+        _ options: WriteAheadLogOptions, hasLog: Bool
+    ) throws(WriteAheadLogError) -> (kept: [UInt64], next: UInt64) {
+        var kept: [UInt64] = []
+        let numbers = names.compactMap(SegmentName.spareNumber)
+        for number in numbers {
+            let path = directory.appending(SegmentName.spare(number))
+            try wrapping { () throws(FileSystemError) in
+                let size = try fileSystem.open(path, .read).sizeBytes()
+                let isWanted = hasLog && kept.count < options.maximumSpareSegments
+                if isWanted && size == options.segmentSizeBytes {
+                    kept.append(number)
+                } else {
+                    try fileSystem.remove(path)
+                }
+            }
+        }
+        return (kept, (numbers.max() ?? 0) + 1)
+    }
+
+    private static func createLog(
+        _ directory: FilePath, _ fileSystem: any FileSystem, _ options: WriteAheadLogOptions
+    ) throws(WriteAheadLogError) -> FoundLog {
+        let temporary = directory.appending(SegmentName.spare(0))
+        let header = SegmentHeader(
+            segment: 1, capacity: options.segmentSizeBytes, firstSequence: 1, previousEnd: 0,
+            isRecycled: false)
+        let offset = SegmentHeader.sizeBytes
+        let head = BatchHeader.mark(.head, sequence: 1, segment: 1, offset: offset)
+        let mark = BatchHeader.mark(.durable, sequence: 2, segment: 1, offset: offset + head.count)
+        do throws(FileSystemError) {
+            let file = try fileSystem.open(temporary, .createOrOpen)
+            try file.allocate(options.segmentSizeBytes)
+            try file.write(header.encoded() + head + mark, at: 0)
+            try file.synchronize()
+            try fileSystem.rename(temporary, to: directory.appending(SegmentName.segment(1)))
+            try fileSystem.synchronizeDirectory(directory)
+        } catch {
+            guard error.isNoSpace else { throw .fileSystem(error) }
+            throw .noSpace(directory: directory, neededBytes: options.segmentSizeBytes)
+        }
+        var found = FoundLog()
+        found.segments = [SegmentUse(number: 1)]
+        found.capacity = options.segmentSizeBytes
+        found.end = offset + head.count
+        found.nextSequence = 2
+        return found
+    }
+
+    /// Makes sure that what was read will be read again: the last batch may be in the operating system's
+    /// memory only, even marked as written there by a sync that failed, so its bytes are written once more.
+    /// Zeros and a mark go over what an unfinished write left behind it.
+    private static func makeDurable(
+        _ found: FoundLog, _ directory: FilePath, _ fileSystem: any FileSystem
+    ) throws(WriteAheadLogError) {
+        let number = found.segments[found.segments.count - 1].number
+        let path = directory.appending(SegmentName.segment(number))
+        let mark = BatchHeader.mark(
+            .durable, sequence: found.nextSequence, segment: number, offset: found.end)
+        let zeros = [UInt8](repeating: 0, count: min(4_096, found.capacity - found.end) - mark.count)
+        try wrapping { () throws(FileSystemError) in
+            // Names too may have been seen without being durable.
+            try fileSystem.synchronizeDirectory(directory)
+            if let unproven = found.unprovenSeal {
+                let previous = try fileSystem.open(
+                    directory.appending(SegmentName.segment(unproven.segment)), .readWrite)
+                let seal = BatchHeader.mark(
+                    .seal, sequence: unproven.sequence, segment: unproven.segment, offset: unproven.offset)
+                try previous.write(seal, at: unproven.offset)
+                try previous.synchronize()
+            }
+            let file = try fileSystem.open(path, .readWrite)
+            if let unproven = found.unproven {
+                try unproven.bytes.withUnsafeBytes { (bytes) throws(FileSystemError) in
+                    try file.write(bytes, at: unproven.offset)
+                }
+            }
+            try file.write(mark + zeros, at: found.end)
+            try file.synchronize()
+        }
+    }
+}
+
+extension FileSystem {
+    /// Creates a directory whose parent exists and makes its name durable.
+    func createDurableDirectory(_ path: FilePath) throws(FileSystemError) {
+        let isNew = try createDirectory(path)
+        do throws(FileSystemError) {
+            // Always: a start before this one may have died between the two.
+            try synchronizeDirectory(path.parent)
+        } catch {
+            // A directory that somebody made for us in one that we may not read is taken as it is.
+            guard !isNew, error.code == .permissionDenied else { throw error }
+        }
+    }
+}
+
+extension FilePath {
+    /// The directory that holds this one; "." for a name alone.
+    var parent: FilePath {
+        let parent = removingLastComponent()
+        return parent.isEmpty ? "." : parent
+    }
+}
