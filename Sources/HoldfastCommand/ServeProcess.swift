@@ -21,18 +21,20 @@ struct ServeProcess {
 
     func run() throws {
         TerminationSignals.block()
-        if exitWithParent { endWhenParentEnds() }
         try requireDataIfExisting()
         var logger = Logger(label: "holdfast", factory: { StreamLogHandler.standardError(label: $0) })
         logger.logLevel = options.logLevel
         logger[metadataKey: "node"] = "\(options.ownMember.name)"
 
         let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        if exitWithParent { endWhenParentEnds(loops.next()) }
         let running = RunningNode(options: options, loop: loops.next(), logger: logger)
         do {
             try running.start()
+        } catch let failure as CommandFailure {
+            throw failure
         } catch {
-            throw CommandFailure(message: "\(options.ownMember.name): \(error)")
+            throw CommandFailure(message: "\(error)")
         }
         logger.info(
             "serving",
@@ -58,12 +60,12 @@ struct ServeProcess {
         }
     }
 
-    private func endWhenParentEnds() {
-        #if os(Linux)
-            _ = prctl(PR_SET_PDEATHSIG, SIGTERM)
-            // The parent may have ended before the call.
-            if getppid() == 1 { kill(getpid(), SIGTERM) }
-        #endif
+    /// A node that `holdfast dev` started must not outlive it, however it ended.
+    private func endWhenParentEnds(_ loop: any EventLoop) {
+        let parent = getppid()
+        loop.scheduleRepeatedTask(initialDelay: .milliseconds(200), delay: .milliseconds(200)) { _ in
+            if getppid() != parent { kill(getpid(), SIGTERM) }
+        }
     }
 }
 
@@ -96,8 +98,8 @@ private final class RunningNode: @unchecked Sendable {
         do {
             try loop.flatSubmit { [self] in node.start() }.wait()
         } catch {
-            let url = options.listenPeerURLs[0]
-            throw ListenFailure(url: url, flag: "--listen-peer-urls", reason: ListenFailure.text(error))
+            // The transport's own error names the address and the flag.
+            throw CommandFailure(message: "\(error)")
         }
     }
 
