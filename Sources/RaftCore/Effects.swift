@@ -19,7 +19,8 @@ public struct Effects: Sendable {
     public var readyReads: [ReadyRead] = []
     /// Reads that no leader could confirm; the client is told to try again.
     public var failedReads: [ReadID] = []
-    /// Proposals that will never be in the log.
+    /// Proposals that a leader did not take. They will never be in the log, except that
+    /// ``ProposalRejection/notLeader`` speaks of one copy only.
     public var rejectedProposals: [RejectedProposal] = []
     /// Followers that need the next bytes of a snapshot; the shell answers each with
     /// ``RaftCore/provideSnapshotChunk(_:to:now:)`` or ``RaftCore/snapshotUnavailable(for:now:)``.

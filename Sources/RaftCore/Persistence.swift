@@ -59,6 +59,9 @@ struct Persistence: Sendable {
         guard isVoteNew || !entries.isEmpty || snapshot != nil else { return nil }
         lastSequence += 1
         if isVoteNew { hardStateSequence = lastSequence }
+        // The disk's entries follow the snapshot only if it has them from this log; otherwise all that
+        // stands after the snapshot is among `entries`.
+        let keepsSuffix = snapshot.map { $0.keepsSuffix && handedOutIndex >= $0.metadata.index } ?? true
         let isHardStateNew = hardState != handedOut
         handedOut = hardState
         handedOutIndex = log.lastIndex
@@ -66,7 +69,7 @@ struct Persistence: Sendable {
         defer { snapshot = nil }
         return Persist(
             sequence: lastSequence, hardState: isHardStateNew ? hardState : nil, snapshot: snapshot?.metadata,
-            keepsSuffix: snapshot?.keepsSuffix ?? true, entries: entries)
+            keepsSuffix: keepsSuffix, entries: entries)
     }
 
     mutating func notePersisted(_ sequence: UInt64) {

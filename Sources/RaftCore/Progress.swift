@@ -34,8 +34,9 @@ struct Progress: Hashable, Sendable {
     }
 
     mutating func becomeProbe() {
+        // While the logs are still being compared, `next` is the best guess and `match` says nothing.
+        if state != .probe { next = match.next }
         state = .probe
-        next = match.next
         inFlight.removeAll(keepingCapacity: true)
         isProbeUnderWay = false
     }

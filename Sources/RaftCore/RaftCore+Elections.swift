@@ -10,7 +10,8 @@ extension RaftCore {
     ///
     /// An answer counts from when its question was sent. Whoever answered has stayed loyal for at least an
     /// election timeout from when it received the question, which is later: so the leader steps down before
-    /// any quorum can have elected another.
+    /// any quorum can have elected another. That holds from the first such quorum on, while clocks run
+    /// equally fast and no member forgets in a restart whom it heard. No read depends on it.
     var quorumDeadline: Instant {
         let heard = membership.quorumValue { node -> Instant in
             if node == nodeID { return .distantFuture }
@@ -33,7 +34,8 @@ extension RaftCore {
 
     mutating func becomeFollower(term newTerm: Term, leader newLeader: NodeID?, now: Instant) {
         precondition(newTerm >= term, "a term never goes back")
-        if newTerm > term {
+        let isTermNew = newTerm > term
+        if isTermNew {
             term = newTerm
             votedFor = nil
         }
@@ -44,7 +46,9 @@ extension RaftCore {
         if role == .leader { stopLeading() }
         role = .follower
         votes = []
-        if leader != newLeader {
+        // A leader that comes back in a later term may have lost entries in between: nothing that was
+        // gathered for the earlier one may be said in the new one.
+        if leader != newLeader || isTermNew {
             loseLeader()
             leader = newLeader
         }
@@ -53,6 +57,14 @@ extension RaftCore {
         } else {
             hurriedCampaigns = nil
         }
+    }
+
+    /// Takes over the term of a member that is ahead. A follower that hears its leader does not: the term
+    /// reaches that leader, which has an election timeout to give up before this node votes for another.
+    mutating func noteHigherTerm(of message: RaftMessage, now: Instant) {
+        guard message.term > term, membership.isMember(message.from), role != .follower || !isLoyal(now: now)
+        else { return }
+        becomeFollower(term: message.term, leader: nil, now: now)
     }
 
     /// What was asked of the leader will not be answered by it.
@@ -135,7 +147,7 @@ extension RaftCore {
             guard role == .preCandidate, message.term == term.next else { return }
         } else {
             // The refusal tells of a term that this node has missed.
-            if message.term > term { becomeFollower(term: message.term, leader: nil, now: now) }
+            noteHigherTerm(of: message, now: now)
             guard role == .preCandidate, message.term == term else { return }
         }
         note(granted, from: message.from)

@@ -219,10 +219,14 @@ extension RaftCore {
             entries = entries.drop { $0.index <= log.base.index }
             previous = log.base
         }
-        guard log.term(at: previous.index) == previous.term else {
-            return refuse(append, previous, from: leader)
+        let isMatching = log.term(at: previous.index) == previous.term
+        let hasRoom = diskSpace != .none || !entries.contains { log.term(at: $0.index) != $0.term }
+        if diskSpace == .none, !isMatching || !hasRoom {
+            // Each answer makes the leader send the same again at once: one in a heartbeat is enough.
+            guard now >= roomlessAnswerDue else { return }
+            roomlessAnswerDue = now + heartbeatInterval
         }
-        let hasRoom = diskSpace != .none || entries.isEmpty
+        guard isMatching else { return refuse(append, previous, from: leader) }
         if hasRoom { appendMissing(entries) }
         let matched = hasRoom ? previous.index + entries.count : previous.index
         commitIndex = max(commitIndex, min(append.commitIndex, matched))

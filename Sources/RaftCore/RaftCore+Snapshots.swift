@@ -110,7 +110,9 @@ extension RaftCore {
     mutating func handleSnapshotChunk(_ chunk: SnapshotChunk, from leader: NodeID) {
         guard chunk.metadata.index > commitIndex else {
             // What it stands for is here already; to install it could only take away (scenario 16).
-            return answerSnapshot(chunk.metadata.index, .installed, sentAt: chunk.sentAt, to: leader)
+            // The leader takes the answer for durable, which what is committed here need not be yet.
+            return answerSnapshot(
+                chunk.metadata.index, .installed, sentAt: chunk.sentAt, to: leader, waitsForLog: true)
         }
         if incomingSnapshot?.metadata != chunk.metadata
             || (chunk.offset == 0 && incomingSnapshot?.nextOffset == 0)
@@ -141,7 +143,8 @@ extension RaftCore {
         guard let incoming = incomingSnapshot, incoming.metadata == metadata else { return }
         incomingSnapshot = nil
         guard metadata.index > commitIndex else {
-            return answerSnapshot(metadata.index, .installed, sentAt: incoming.sentAt, to: incoming.leader)
+            return answerSnapshot(
+                metadata.index, .installed, sentAt: incoming.sentAt, to: incoming.leader, waitsForLog: true)
         }
         let position = LogPosition(term: metadata.term, index: metadata.index)
         let keepsSuffix = log.restore(position)

@@ -69,6 +69,8 @@ public struct RaftCore: Sendable {
     var followerReads = FollowerReads()
     var pendingAnswer: PendingAnswer?
     var incomingSnapshot: IncomingSnapshot?
+    /// Without room for the log: when an append that cannot be taken is next answered.
+    var roomlessAnswerDue = Instant.zero
 
     // Durability.
     var persistence: Persistence
@@ -187,9 +189,7 @@ public struct RaftCore: Sendable {
             guard message.term >= term else { return answerStaleLeader(message) }
             followLeader(message, now: now)
         default:
-            if message.term > term, membership.isMember(message.from) {
-                becomeFollower(term: message.term, leader: nil, now: now)
-            }
+            noteHigherTerm(of: message, now: now)
             guard message.term == term else { return }
         }
         receiveOfCurrentTerm(message, now: now)

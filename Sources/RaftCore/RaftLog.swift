@@ -87,8 +87,8 @@ struct RaftLog: Sendable {
         guard index > base.index, let term = term(at: index) else { return }
         head += index - base.index
         base = LogPosition(term: term, index: index)
-        // Freed when half of the array is dead, so that each entry is moved once at most.
-        if head > 1_024, head > entries.count / 2 {
+        // Freed when half of the array is dead, so that no more is moved than was dropped.
+        if head > entries.count / 2 {
             entries.removeFirst(head)
             head = 0
         }

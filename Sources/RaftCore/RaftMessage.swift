@@ -30,7 +30,7 @@ public struct RaftMessage: Hashable, Sendable {
         case snapshotResponse(SnapshotResponse)
         /// Proposals on their way to the leader of `term`, and of no other term.
         case propose([Proposal])
-        /// The leader of `term` did not append these, and never will.
+        /// The receiver of a `propose` did not append this copy of these, and never will.
         case proposeRejected([ProposalID], ProposalRejection)
         /// Asks the leader for a read index on behalf of all reads that a follower has gathered.
         case readIndexRequest(ReadBatchID)
@@ -160,14 +160,16 @@ public enum DiskSpace: UInt8, Hashable, Sendable {
     case ample = 0
     /// Proposals that need space are refused.
     case low = 1
-    /// Nothing is appended: a leader refuses every proposal, a follower leaves entries unanswered and does
-    /// not campaign. Votes still fit.
+    /// Nothing is appended: a leader refuses every proposal, a follower takes no entries and does not
+    /// campaign. Votes still fit.
     case none = 2
 }
 
 /// Why a proposal will never be in the log.
 public enum ProposalRejection: UInt8, Hashable, Sendable {
-    /// The receiver is not, or no longer, the leader of the term that the proposal was sent to.
+    /// The receiver is not, or no longer, the leader of the term that the proposal was sent to. It may have
+    /// appended an earlier copy of it, so this alone does not tell that the proposal is in no log: an
+    /// applied entry of a later term does.
     case notLeader = 0
     /// Too much is proposed and not yet committed.
     case overloaded = 1

@@ -1,0 +1,83 @@
+import ConsensusTypes
+import Foundation
+import Testing
+
+@testable import RaftCore
+
+/// Whole clusters under random faults, checked from outside after each step (Raft paper, figure 3).
+@Suite struct RandomizedClusterTests {
+    static let memberships: [Membership] = [
+        Membership(voters: [1].map(NodeID.init)),
+        Membership(voters: [1, 2, 3].map(NodeID.init)),
+        Membership(voters: [1, 2, 3, 4, 5].map(NodeID.init)),
+        Membership(voters: [1, 2, 3].map(NodeID.init), learners: [4].map(NodeID.init)),
+        Membership(voters: [1, 2, 3].map(NodeID.init), outgoingVoters: [3, 4, 5].map(NodeID.init)),
+    ]
+
+    static let faults: [WorldFaults] = [
+        WorldFaults(maximumDelayMilliseconds: 5),
+        WorldFaults(loss: 100, duplication: 100, maximumDelayMilliseconds: 20, snapshot: 40),
+        WorldFaults(
+            loss: 20, duplication: 50, maximumDelayMilliseconds: 10, maximumDiskDelayMilliseconds: 20,
+            partition: 40, heal: 40, linkBreak: 40, snapshot: 60),
+        WorldFaults(
+            loss: 20, duplication: 20, maximumDelayMilliseconds: 10, maximumDiskDelayMilliseconds: 20,
+            partition: 10, heal: 40, crash: 20, restart: 80, linkBreak: 20, snapshot: 60),
+        WorldFaults(
+            loss: 50, duplication: 50, maximumDelayMilliseconds: 60, maximumDiskDelayMilliseconds: 100,
+            partition: 20, heal: 40, crash: 10, restart: 80, linkBreak: 20, snapshot: 100, diskFull: 20),
+    ]
+
+    /// How many seeds each combination gets; more when `HOLDFAST_SEEDS` says so.
+    static let seeds: UInt64 =
+        ProcessInfo.processInfo.environment["HOLDFAST_SEEDS"].flatMap(UInt64.init) ?? 20
+
+    @Test(arguments: 0..<25)
+    func figure3HoldsAndProgressResumes(combination: Int) {
+        var answeredReads = 0
+        var committed: UInt64 = 0
+        for seed in 0..<Self.seeds {
+            let world = Self.run(combination: combination, seed: seed, traces: false)
+            if let failure = world.checker.failure {
+                Issue.record("combination \(combination), seed \(seed), at \(world.now): \(failure)")
+                return
+            }
+            answeredReads += world.answeredReadCount
+            committed += world.checker.commitIndex.rawValue
+        }
+        // A world in which nothing happens would prove nothing.
+        #expect(committed > 30 * Self.seeds)
+        #expect(answeredReads > 5 * Int(Self.seeds))
+    }
+
+    /// One world, with everything that happens: `HOLDFAST_WORLD=combination:seed`.
+    @Test(.enabled(if: ProcessInfo.processInfo.environment["HOLDFAST_WORLD"] != nil))
+    func tracedWorld() throws {
+        let words = ProcessInfo.processInfo.environment["HOLDFAST_WORLD"]!.split(separator: ":")
+        let combination = try #require(Int(words[0]))
+        let seed = try #require(UInt64(words[1]))
+        let world = Self.run(combination: combination, seed: seed, traces: true)
+        #expect(world.checker.failure == nil)
+    }
+
+    static func run(combination: Int, seed: UInt64, traces: Bool) -> World {
+        var world = World(
+            membership: memberships[combination % 5], faults: faults[combination / 5],
+            seed: seed &* 1_000 &+ UInt64(combination))
+        world.traces = traces
+        world.run(for: .milliseconds(1_200))
+        guard world.checker.failure == nil else { return world }
+        world.heal()
+        world.run(for: .milliseconds(800))
+        guard world.checker.failure == nil else { return world }
+        // The last requests, at every node.
+        for position in world.nodes.indices {
+            world.addCommand(position)
+            world.requestRead(position)
+        }
+        world.areClientsActive = false
+        world.run(for: .milliseconds(400))
+        if let problem = world.problemAfterHealing() { world.checker.fail(problem) }
+        return world
+    }
+}

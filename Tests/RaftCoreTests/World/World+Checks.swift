@@ -1,0 +1,117 @@
+import ConsensusTypes
+
+@testable import RaftCore
+
+// What must hold after each step.
+extension World {
+    /// Called after each turn of a core.
+    mutating func checkCore(_ position: Int) {
+        let node = nodes[position]
+        if node.core.term < node.seenTerm { checker.fail("node \(node.id): the term goes back") }
+        if node.core.commitIndex < node.seenCommitIndex {
+            checker.fail("node \(node.id): the commit index goes back")
+        }
+        if node.core.commitIndex > node.core.lastIndex {
+            checker.fail("node \(node.id): commits \(node.core.commitIndex), has \(node.core.lastIndex)")
+        }
+        nodes[position].seenTerm = node.core.term
+        nodes[position].seenCommitIndex = node.core.commitIndex
+        if node.core.role == .leader {
+            checker.noteLeader(node.core)
+            checkOthersSteppedDown(node.core)
+        }
+        if node.core.malformedMessageCount > 0 {
+            checker.fail("node \(node.id): a message counts as malformed")
+        }
+    }
+
+    /// A leader that a quorum has answered at least once steps down before another can be elected, where
+    /// nobody forgot whom it heard in a crash (dissertation, section 6.2).
+    private mutating func checkOthersSteppedDown(_ core: RaftCore) {
+        guard faults.crash == 0 else { return }
+        for node in nodes where node.isRunning && node.core.role == .leader && node.core.term < core.term {
+            let deadline = node.core.quorumDeadline
+            if deadline > now, deadline > node.core.campaignStartedAt + node.core.electionTimeout {
+                checker.fail("\(core.nodeID) leads \(core.term) before \(node.id) gave up \(node.core.term)")
+            }
+        }
+    }
+
+    /// Called for each message as it leaves its node: it may speak only of what is durable there.
+    mutating func checkSending(_ message: RaftMessage) {
+        guard let position = position(of: message.from) else { return }
+        let node = nodes[position]
+        let isDurable = node.disk.hardState.term >= message.term
+        switch message.body {
+        case .preVoteRequest, .preVoteResponse, .propose, .proposeRejected:
+            return
+        case .voteRequest:
+            checker.noteVote(of: message.from, for: message.from, in: message.term)
+            checkVote(for: message.from, message, node)
+        case .voteResponse(let granted) where granted:
+            checker.noteVote(of: message.from, for: message.to, in: message.term)
+            checkVote(for: message.to, message, node)
+        case .appendResponse(let response):
+            if case .matched(let index) = response.outcome { checkAcknowledged(index, message, node) }
+        case .snapshotResponse(let response):
+            if response.outcome == .installed { checkAcknowledged(response.index, message, node) }
+        default:
+            break
+        }
+        if !isDurable { checker.fail("\(message.from) speaks in term \(message.term) before it is durable") }
+    }
+
+    private mutating func checkVote(for candidate: NodeID, _ message: RaftMessage, _ node: WorldNode) {
+        let state = node.disk.hardState
+        if state.term == message.term, state.votedFor != candidate {
+            checker.fail("\(node.id) votes for \(candidate) in term \(message.term) before it is durable")
+        }
+    }
+
+    private mutating func checkAcknowledged(_ index: LogIndex, _ message: RaftMessage, _ node: WorldNode) {
+        // In a later term the log may have changed again; then nobody counts this answer.
+        guard node.core.term == message.term, let term = node.core.term(at: index) else { return }
+        if !node.disk.holds(index, term: term) {
+            checker.fail("\(node.id) acknowledges \(index)@\(term) before it is durable")
+        }
+    }
+
+    mutating func checkCommitted(_ entries: [Entry], _ position: Int) {
+        let disks = nodes.map { ($0.id, $0.disk) }
+        let membership = membership
+        checker.noteCommitted(entries, by: nodes[position].core) { index, term in
+            membership.isQuorum { node in
+                disks.first { $0.0 == node }?.1.holds(index, term: term) ?? false
+            }
+        }
+    }
+
+    mutating func checkDigest(_ position: Int) {
+        let node = nodes[position]
+        guard node.appliedIndex <= checker.commitIndex else { return }
+        if checker.digests[Int(node.appliedIndex.rawValue)] != node.digest {
+            checker.fail("node \(node.id): another state at \(node.appliedIndex)")
+        }
+    }
+
+    /// Once the faults have stopped, there is one leader, everybody has everything, and nothing waits.
+    func problemAfterHealing() -> String? {
+        let leaders = nodes.filter { $0.core.role == .leader }
+        guard leaders.count == 1 else { return "\(leaders.count) leaders after the faults stopped" }
+        for node in nodes {
+            if node.core.leader != leaders[0].id { return "node \(node.id) does not know the leader" }
+            if node.appliedIndex != checker.commitIndex {
+                return "node \(node.id) applied \(node.appliedIndex) of \(checker.commitIndex)"
+            }
+            if node.core.lastPosition != leaders[0].core.lastPosition {
+                return "node \(node.id) ends at \(node.core.lastPosition)"
+            }
+            // What was forwarded in this term may have been lost; only a later term could tell.
+            if let waiting = node.pending.first(where: { $0.term != node.core.term }) {
+                return "node \(node.id) waits for \(waiting)"
+            }
+            if !node.reads.isEmpty || !node.confirmed.isEmpty { return "node \(node.id) waits for reads" }
+        }
+        return nil
+    }
+}
