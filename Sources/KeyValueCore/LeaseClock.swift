@@ -17,7 +17,7 @@ public struct LeaseClock: Sendable {
         var due: Instant
     }
 
-    private struct DueKey: Comparable, Sendable {
+    private struct DueKey: TreeKey {
         let due: Instant
         let id: LeaseID
 

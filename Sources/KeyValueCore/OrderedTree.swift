@@ -14,37 +14,8 @@ struct NoValue: Weighted, Sendable {
 /// either copy duplicates only the nodes on the path to the change. Inner nodes hold separators; all pairs
 /// are in leaves. Every inner node but the root is at least half full; a leaf is never empty, and one that
 /// falls below half by a removal is merged with a neighbour or filled from it.
-struct OrderedTree<Key: Comparable & Sendable, Value: Weighted & Sendable>: Sendable {
-    /// Unchecked because its parts change: they change only through a tree that holds the sole reference to
-    /// the node (see ``makeUnique(_:)``), and that tree is being changed exclusively, as Swift's rule for
-    /// `inout` says. A node that a second tree can reach is never written to again.
-    final class Node: @unchecked Sendable {
-        /// A leaf's keys; in an inner node the separators: everything in `children[i]` is below `keys[i]`,
-        /// everything in `children[i + 1]` is not.
-        var keys: [Key]
-        /// Empty in an inner node.
-        var values: [Value]
-        /// Empty in a leaf.
-        var children: [Node]
-        /// The sum of the weights below.
-        var weight: Int
-
-        init(keys: [Key], values: [Value], children: [Node], weight: Int) {
-            self.keys = keys
-            self.values = values
-            self.children = children
-            self.weight = weight
-        }
-
-        var isLeaf: Bool { children.isEmpty }
-
-        /// What counts towards the capacity.
-        var occupancy: Int { isLeaf ? keys.count : children.count }
-
-        func copy() -> Node {
-            Node(keys: keys, values: values, children: children, weight: weight)
-        }
-    }
+struct OrderedTree<Key: TreeKey, Value: Weighted & Sendable>: Sendable {
+    typealias Node = OrderedTreeNode<Key, Value>
 
     var root: Node?
     private(set) var count = 0
@@ -133,11 +104,11 @@ struct OrderedTree<Key: Comparable & Sendable, Value: Weighted & Sendable>: Send
         if node.isLeaf {
             return upsertInLeaf(node, key, capacity, insert, change)
         }
-        let position = childIndex(node, key)
+        let position = node.childIndex(key)
         var outcome = upsert(&node.children[position], key, capacity, insert, change)
         node.weight += outcome.weightChange
         guard let split = outcome.split else { return outcome }
-        node.keys.insert(split.separator, at: position)
+        node.insertKey(split.separator, at: position)
         node.children.insert(split.right, at: position + 1)
         outcome.split = node.children.count > capacity ? splitInner(node) : nil
         return outcome
@@ -146,7 +117,7 @@ struct OrderedTree<Key: Comparable & Sendable, Value: Weighted & Sendable>: Send
     private static func upsertInLeaf(
         _ node: Node, _ key: Key, _ capacity: Int, _ insert: () -> Value, _ change: (inout Value) -> Void
     ) -> UpsertOutcome {
-        let position = lowerBound(node, key)
+        let position = node.lowerBound(key)
         if position < node.keys.count, !(key < node.keys[position]) {
             let before = node.values[position].weight
             change(&node.values[position])
@@ -162,7 +133,7 @@ struct OrderedTree<Key: Comparable & Sendable, Value: Weighted & Sendable>: Send
             return UpsertOutcome(
                 weightChange: weight, inserted: true, split: Split(separator: key, right: right))
         }
-        node.keys.insert(key, at: position)
+        node.insertKey(key, at: position)
         node.values.insert(value, at: position)
         node.weight += weight
         let split = node.keys.count > capacity ? splitLeaf(node) : nil
@@ -174,7 +145,7 @@ struct OrderedTree<Key: Comparable & Sendable, Value: Weighted & Sendable>: Send
         let right = Node(
             keys: Array(node.keys[middle...]), values: Array(node.values[middle...]), children: [], weight: 0)
         right.weight = right.values.reduce(0) { $0 + $1.weight }
-        node.keys.removeSubrange(middle...)
+        node.removeKeys(from: middle)
         node.values.removeSubrange(middle...)
         node.weight -= right.weight
         return Split(separator: right.keys[0], right: right)
@@ -187,7 +158,7 @@ struct OrderedTree<Key: Comparable & Sendable, Value: Weighted & Sendable>: Send
             keys: Array(node.keys[middle...]), values: [], children: Array(node.children[middle...]),
             weight: 0)
         right.weight = right.children.reduce(0) { $0 + $1.weight }
-        node.keys.removeSubrange((middle - 1)...)
+        node.removeKeys(from: middle - 1)
         node.children.removeSubrange(middle...)
         node.weight -= right.weight
         return Split(separator: separator, right: right)
@@ -197,13 +168,13 @@ struct OrderedTree<Key: Comparable & Sendable, Value: Weighted & Sendable>: Send
     private static func remove(_ node: inout Node, _ key: Key, _ capacity: Int) -> Value {
         makeUnique(&node)
         if node.isLeaf {
-            let position = lowerBound(node, key)
-            node.keys.remove(at: position)
+            let position = node.lowerBound(key)
+            node.removeKey(at: position)
             let value = node.values.remove(at: position)
             node.weight -= value.weight
             return value
         }
-        let position = childIndex(node, key)
+        let position = node.childIndex(key)
         let value = remove(&node.children[position], key, capacity)
         node.weight -= value.weight
         if node.children[position].occupancy < capacity / 2 {
@@ -227,7 +198,7 @@ struct OrderedTree<Key: Comparable & Sendable, Value: Weighted & Sendable>: Send
             node.children[left] = Node(
                 keys: keys, values: values, children: children, weight: first.weight + second.weight)
             node.children.remove(at: left + 1)
-            node.keys.remove(at: left)
+            node.removeKey(at: left)
             return
         }
         let whole = Node(
@@ -235,6 +206,7 @@ struct OrderedTree<Key: Comparable & Sendable, Value: Weighted & Sendable>: Send
         let split = first.isLeaf ? splitLeaf(whole) : splitInner(whole)
         node.children[left] = whole
         node.children[left + 1] = split.right
-        node.keys[left] = split.separator
+        node.removeKey(at: left)
+        node.insertKey(split.separator, at: left)
     }
 }

@@ -2,9 +2,9 @@ extension OrderedTree {
     subscript(key: Key) -> Value? {
         guard var node = root else { return nil }
         while !node.isLeaf {
-            node = node.children[Self.childIndex(node, key)]
+            node = node.children[node.childIndex(key)]
         }
-        let position = Self.lowerBound(node, key)
+        let position = node.lowerBound(key)
         guard position < node.keys.count, !(key < node.keys[position]) else { return nil }
         return node.values[position]
     }
@@ -30,13 +30,13 @@ extension OrderedTree {
         guard var node = root else { return 0 }
         var sum = 0
         while !node.isLeaf {
-            let position = Self.childIndex(node, key)
+            let position = node.childIndex(key)
             for child in 0..<position {
                 sum += node.children[child].weight
             }
             node = node.children[position]
         }
-        for position in 0..<Self.lowerBound(node, key) {
+        for position in 0..<node.lowerBound(key) {
             sum += node.values[position].weight
         }
         return sum
@@ -44,54 +44,18 @@ extension OrderedTree {
 
     private static func visit(_ node: Node, _ lower: Key?, _ body: (Key, Value) -> Bool) -> Bool {
         if node.isLeaf {
-            let start = lower.map { lowerBound(node, $0) } ?? 0
+            let start = lower.map { node.lowerBound($0) } ?? 0
             for position in start..<node.keys.count where !body(node.keys[position], node.values[position]) {
                 return false
             }
             return true
         }
-        let start = lower.map { childIndex(node, $0) } ?? 0
+        let start = lower.map { node.childIndex($0) } ?? 0
         for position in start..<node.children.count
         where !visit(node.children[position], position == start ? lower : nil, body) {
             return false
         }
         return true
-    }
-
-    /// The position of the first key that is not below `key`.
-    @inline(__always)
-    static func lowerBound(_ node: Node, _ key: Key) -> Int {
-        node.keys.withUnsafeBufferPointer { keys in
-            var low = 0
-            var high = keys.count
-            while low < high {
-                let middle = (low + high) / 2
-                if keys[middle] < key {
-                    low = middle + 1
-                } else {
-                    high = middle
-                }
-            }
-            return low
-        }
-    }
-
-    /// The child of an inner node under which `key` belongs.
-    @inline(__always)
-    static func childIndex(_ node: Node, _ key: Key) -> Int {
-        node.keys.withUnsafeBufferPointer { keys in
-            var low = 0
-            var high = keys.count
-            while low < high {
-                let middle = (low + high) / 2
-                if key < keys[middle] {
-                    high = middle
-                } else {
-                    low = middle + 1
-                }
-            }
-            return low
-        }
     }
 
     /// Why this is not a well-formed tree, or `nil`. Walks everything: for tests.
@@ -106,6 +70,7 @@ extension OrderedTree {
             }
             if let lower, let first = node.keys.first, first < lower { problem = "a key below its separator" }
             if let upper, let last = node.keys.last, !(last < upper) { problem = "a key above its separator" }
+            if let headProblem = node.headProblem { problem = headProblem }
             if node.occupancy > capacity { problem = "a node is too full" }
             if depth > 0, !node.isLeaf, node.occupancy < capacity / 2 { problem = "a node is too empty" }
             if node.isLeaf {

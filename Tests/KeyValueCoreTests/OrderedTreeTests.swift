@@ -3,6 +3,8 @@ import Testing
 
 @testable import KeyValueCore
 
+extension Int: TreeKey {}
+
 extension Int: Weighted {
     public var weight: Int { self }
 }
@@ -64,6 +66,65 @@ extension Int: Weighted {
                 rest.append(key); return rest.count < 7
             }
             #expect(rest == Array(sorted.map(\.key).filter { $0 >= key }.prefix(7)))
+        }
+    }
+
+    /// The same with keys of bytes, whose common prefixes and heads the nodes keep: many share long prefixes,
+    /// some differ in length only, or only in zero bytes.
+    @Test(arguments: [4, 6, 64], [UInt64(1), 2, 3])
+    func agreesWithModelOnByteKeys(capacity: Int, seed: UInt64) {
+        var random = SeededRandom(seed: seed)
+        var tree = OrderedTree<KeyBytes, Int>(capacity: capacity)
+        var model: [[UInt8]: Int] = [:]
+        func key() -> [UInt8] {
+            let prefixes: [[UInt8]] = [[], [0], bytes("/registry/"), bytes("/registry/pods/"), bytes("/s")]
+            let start = prefixes[Int(random.next(below: 5))]
+            return start
+                + (0..<random.next(below: 12)).map { _ in [0, 1, 47, 255][Int(random.next(below: 4))] }
+        }
+        var frozen: [(OrderedTree<KeyBytes, Int>, [[UInt8]: Int])] = []
+        for step in 0..<5_000 {
+            let isShrinking = step / 1_000 % 2 == 1
+            let known = isShrinking ? tree.first?.key.bytes : nil
+            let key = random.chance(1, outOf: 2) ? known ?? key() : key()
+            if random.chance(isShrinking ? 7 : 1, outOf: 8) {
+                #expect(tree.remove(KeyBytes(key)) == model.removeValue(forKey: key))
+            } else {
+                tree.set(KeyBytes(key), step)
+                model[key] = step
+            }
+            let probe = self.probe(key, &random)
+            #expect(tree[KeyBytes(probe)] == model[probe])
+            if step % 400 == 0 { frozen.append((tree, model)) }
+        }
+        frozen.append((tree, model))
+        for (tree, model) in frozen {
+            #expect(tree.structuralProblem == nil)
+            var pairs: [([UInt8], Int)] = []
+            tree.visit {
+                pairs.append(($0.bytes, $1)); return true
+            }
+            let sorted = model.sorted { $0.key.lexicographicallyPrecedes($1.key) }
+            #expect(pairs.map(\.0) == sorted.map(\.key))
+            #expect(pairs.map(\.1) == sorted.map(\.value))
+            for _ in 0..<100 {
+                let start = key()
+                let expected = sorted.first { !$0.key.lexicographicallyPrecedes(start) }?.key
+                var found: [UInt8]?
+                tree.visit(from: KeyBytes(start)) { key, _ in
+                    found = key.bytes; return false
+                }
+                #expect(found == expected)
+            }
+        }
+    }
+
+    private func probe(_ key: [UInt8], _ random: inout SeededRandom) -> [UInt8] {
+        switch random.next(below: 4) {
+        case 0: key
+        case 1: key + [0]
+        case 2: Array(key.dropLast())
+        default: key.dropLast() + [UInt8(random.next(below: 256))]
         }
     }
 
