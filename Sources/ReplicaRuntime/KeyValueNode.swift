@@ -82,7 +82,8 @@ public final class KeyValueNode: @unchecked Sendable {
         self.onFailure = onFailure
         let recovered = try RecoveredNode(options)
         directory = recovered.directory
-        worker = SnapshotWorker(store: recovered.snapshots, group: KeyValueNode.groupID)
+        worker = SnapshotWorker(
+            files: SnapshotFiles(store: recovered.snapshots, group: KeyValueNode.groupID))
         var generator = SystemRandomNumberGenerator()
         let incarnation = generator.next()
         let environment = NodeEnvironment()
@@ -163,6 +164,13 @@ public final class KeyValueNode: @unchecked Sendable {
         try? await closing.get()
         try? await worker.stop()
         log.stop()
+    }
+
+    /// Runs on the loop, unless the node was stopped.
+    func whenRunning(_ body: @escaping @Sendable (Instant) -> Void) {
+        loop.execute { [self] in
+            if !isStopped { body(KeyValueNode.now()) }
+        }
     }
 
     func fail(_ reason: String) {

@@ -29,11 +29,16 @@ final class NodeEnvironment: ReplicaEnvironment {
     func storeSnapshot(_ metadata: SnapshotMetadata, source: any SnapshotSource) {
         guard let node else { return }
         node.logger.info("taking a snapshot", metadata: ["index": "\(metadata.index)"])
-        node.worker.write(metadata, source: source) { error in
-            node.loop.execute {
-                if let error { node.logger.error("the snapshot could not be stored: \(error)") }
-                guard !node.isStopped else { return }
-                node.replica.snapshotStored(metadata, succeeded: error == nil, now: KeyValueNode.now())
+        node.worker.submit { files in
+            var failure: SnapshotError?
+            do throws(SnapshotError) {
+                try files.write(metadata, source: source)
+            } catch {
+                failure = error
+            }
+            node.whenRunning { [failure] now in
+                if let failure { node.logger.error("the snapshot could not be stored: \(failure)") }
+                node.replica.snapshotStored(metadata, succeeded: failure == nil, now: now)
             }
         }
     }
@@ -42,42 +47,43 @@ final class NodeEnvironment: ReplicaEnvironment {
         guard let node else { return }
         node.log.release(group: KeyValueNode.groupID, through: metadata.index)
         let logger = node.logger
-        node.worker.removeObsolete(before: metadata.index) { error in
-            if let error { logger.error("old snapshots could not be removed: \(error)") }
+        node.worker.submit { files in
+            do throws(SnapshotError) {
+                try files.removeObsolete(before: metadata.index)
+            } catch {
+                logger.error("old snapshots could not be removed: \(error)")
+            }
         }
     }
 
     func readSnapshot(_ read: SnapshotRead) {
         guard let node else { return }
-        node.worker.read(read) { result in
-            node.loop.execute {
-                guard !node.isStopped else { return }
-                let now = KeyValueNode.now()
-                switch result {
-                case .success(let chunk):
-                    node.replica.snapshotRead(read, chunk: chunk, now: now)
-                case .failure(let error):
-                    node.logger.error("a snapshot cannot be read for \(read.peer): \(error)")
-                    node.replica.snapshotRead(read, chunk: nil, now: now)
-                }
+        node.worker.submit { files in
+            var chunk: SnapshotChunk?
+            do throws(SnapshotError) {
+                chunk = try files.read(read)
+            } catch {
+                node.logger.error("a snapshot cannot be read for \(read.peer): \(error)")
             }
+            node.whenRunning { [chunk] now in node.replica.snapshotRead(read, chunk: chunk, now: now) }
         }
     }
 
     func storeReceivedChunk(_ chunk: SnapshotChunk, restorer: any SnapshotRestorer) {
         guard let node else { return }
-        node.worker.receive(chunk, restorer: restorer) { result in
-            node.loop.execute {
-                guard !node.isStopped else { return }
-                let now = KeyValueNode.now()
-                switch result {
-                case .success(let metadata):
-                    node.logger.info("received a snapshot", metadata: ["index": "\(metadata.index)"])
-                    node.replica.receivedSnapshotStored(metadata, restorer: restorer, now: now)
-                case .failure(let error):
-                    node.logger.error("a snapshot from the leader was refused: \(error)")
-                    node.replica.receivedSnapshotStored(chunk.metadata, restorer: nil, now: now)
-                }
+        node.worker.submit { files in
+            var isWhole = true
+            var finished: (any SnapshotRestorer)?
+            do throws(SnapshotReceiveError) {
+                isWhole = try files.add(chunk, restorer: restorer)
+                finished = restorer
+            } catch {
+                node.logger.error("a snapshot from the leader was refused: \(error)")
+            }
+            guard isWhole else { return }
+            node.whenRunning { [finished] now in
+                node.logger.info("received a snapshot", metadata: ["index": "\(chunk.metadata.index)"])
+                node.replica.receivedSnapshotStored(chunk.metadata, restorer: finished, now: now)
             }
         }
     }

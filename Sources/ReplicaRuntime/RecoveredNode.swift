@@ -32,15 +32,16 @@ public enum NodeError: Error, Sendable, CustomStringConvertible {
 }
 
 /// What a node's data directory held.
-struct RecoveredNode {
-    let directory: DataDirectory
-    let log: WriteAheadLog
-    let snapshots: SnapshotStore
-    let store: KeyValueStore
-    let state: RestoredState
-    let report: RecoveryReport
+public struct RecoveredNode {
+    public let directory: DataDirectory
+    public let log: WriteAheadLog
+    public let snapshots: SnapshotStore
+    public let store: KeyValueStore
+    public let state: RestoredState
+    public let report: RecoveryReport
 
-    init(_ options: KeyValueNodeOptions) throws(NodeError) {
+    /// Opens the directory, and reads the log and the snapshot that it starts after.
+    public init(_ options: KeyValueNodeOptions) throws(NodeError) {
         let identity = NodeIdentity(cluster: options.clusterID, node: options.nodeID, name: options.name)
         let opened: WriteAheadLog.Opened
         do throws(DataDirectoryError) {
