@@ -123,7 +123,8 @@ public final class EtcdClient: Sendable {
                     path: path, timeout: nil,
                     onMessage: { bytes in
                         do {
-                            continuation.yield(try Response(serializedBytes: [UInt8](bytes.readableBytesView)))
+                            continuation.yield(
+                                try Response(serializedBytes: [UInt8](bytes.readableBytesView)))
                         } catch {
                             continuation.finish(
                                 throwing: GRPCStatus(.internal, "a response cannot be decoded: \(error)"))

@@ -51,6 +51,12 @@ extension GRPCConnection {
             }
             return
         }
+        guard streams.count < limits.maximumConcurrentStreams, !isDraining else {
+            // NIOHTTP2 counts only once the client has acknowledged our settings.
+            writeOwn(HTTP2Frame(streamID: id, payload: .rstStream(.refusedStream)))
+            markDirty()
+            return
+        }
         highestStreamID = max(highestStreamID, id)
         let stream = GRPCStream(id: id, maximumMessageSizeBytes: limits.maximumMessageSizeBytes)
         stream.isRemoteClosed = endStream

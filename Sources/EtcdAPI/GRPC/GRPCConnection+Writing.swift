@@ -40,10 +40,10 @@ extension GRPCConnection {
     func respond(_ id: HTTP2StreamID, _ framed: ByteBuffer) {
         guard let stream = streams[id], !stream.isFinished else { return }
         guard put(stream, framed) else { return }
+        noteFinished(stream)
         write(
             HTTP2Frame(
                 streamID: id, payload: .headers(.init(headers: ResponseHeaders.okTrailers, endStream: true))))
-        noteFinished(stream)
     }
 
     func send(_ id: HTTP2StreamID, _ framed: ByteBuffer) {
@@ -79,8 +79,8 @@ extension GRPCConnection {
     }
 
     func end(_ stream: GRPCStream, _ headers: HPACKHeaders) {
-        write(HTTP2Frame(streamID: stream.id, payload: .headers(.init(headers: headers, endStream: true))))
         noteFinished(stream)
+        write(HTTP2Frame(streamID: stream.id, payload: .headers(.init(headers: headers, endStream: true))))
         endHandler(stream)
     }
 
@@ -93,7 +93,8 @@ extension GRPCConnection {
                 GRPCStatus(
                     .resourceExhausted,
                     "grpc: trying to send message larger than max "
-                        + "(\(size - MessageFraming.prefixSizeBytes) vs. \(limits.maximumResponseSizeBytes))"))
+                        + "(\(size - MessageFraming.prefixSizeBytes) vs. \(limits.maximumResponseSizeBytes))")
+            )
             return false
         }
         guard unsentBytes <= limits.maximumUnsentBytesPerConnection,
@@ -118,6 +119,7 @@ extension GRPCConnection {
         return true
     }
 
+    /// Comes before the status is written, because writing it may close the stream.
     func noteFinished(_ stream: GRPCStream) {
         stream.isFinished = true
         stream.message = nil

@@ -14,7 +14,8 @@ public enum MessageFraming {
         buffer.writeInteger(UInt32(sizeBytes))
         write(&buffer)
         precondition(
-            buffer.readableBytes == sizeBytes + prefixSizeBytes, "a message is not of the size it was framed for")
+            buffer.readableBytes == sizeBytes + prefixSizeBytes,
+            "a message is not of the size it was framed for")
         return buffer
     }
 }

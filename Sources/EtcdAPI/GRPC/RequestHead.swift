@@ -36,7 +36,8 @@ struct RequestHead {
             return Rejection(
                 httpStatus: 405,
                 status: GRPCStatus(
-                    .internal, "Received a HEADERS frame with :method \"\(httpMethod)\" which should be POST"))
+                    .internal, "Received a HEADERS frame with :method \"\(httpMethod)\" which should be POST")
+            )
         }
         guard RequestHead.isGRPC(contentType) else {
             return Rejection(

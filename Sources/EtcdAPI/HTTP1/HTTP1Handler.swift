@@ -87,7 +87,9 @@ final class HTTP1Handler: ChannelInboundHandler {
     /// Healthy is a member that can show that it is part of a working cluster, and has room.
     private func answerHealth(_ head: HTTPRequestHead) {
         if core.service.status.isSpaceExhausted {
-            respond(head, .serviceUnavailable, "application/json", "{\"health\":\"false\",\"reason\":\"ALARM NOSPACE\"}")
+            respond(
+                head, .serviceUnavailable, "application/json",
+                "{\"health\":\"false\",\"reason\":\"ALARM NOSPACE\"}")
             return
         }
         core.service.linearizableRead { [self] error in

@@ -28,6 +28,9 @@ public final class EtcdServer: Sendable {
         listeners = NIOLoopBoundBox([], eventLoop: eventLoop)
     }
 
+    /// To be used on the event loop only.
+    var coreForTests: ServerCore { core.value }
+
     /// Serves one more address; port 0 lets the system choose. Answers with the address that was bound, or
     /// with the system's error where that failed (for one, the port is in use).
     public func start(host: String, port: Int) -> EventLoopFuture<SocketAddress> {

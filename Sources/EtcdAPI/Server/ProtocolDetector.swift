@@ -79,30 +79,30 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
     private func addHTTP2(_ context: ChannelHandlerContext) throws {
         let limits = core.limits
         core.remove(context.channel)
-        var connection = NIOHTTP2Handler.ConnectionConfiguration()
-        connection.initialSettings = [
+        var configuration = NIOHTTP2Handler.ConnectionConfiguration()
+        configuration.initialSettings = [
             HTTP2Setting(parameter: .maxConcurrentStreams, value: limits.maximumConcurrentStreams),
             HTTP2Setting(parameter: .maxHeaderListSize, value: limits.maximumHeaderListSizeBytes),
             HTTP2Setting(parameter: .initialWindowSize, value: limits.streamWindowSizeBytes),
         ]
         // Clients that measure the bandwidth (Go's do) send a PING for almost every answer.
-        connection.controlFrameRateLimit.maximumCount = limits.maximumControlFramesPerSecond
-        connection.controlFrameRateLimit.windowLength = .seconds(1)
-        connection.maximumRecentlyResetStreams = 256
-        connection.maximumConnectionGlitches = 1_000
+        configuration.controlFrameRateLimit.maximumCount = limits.maximumControlFramesPerSecond
+        configuration.controlFrameRateLimit.windowLength = .seconds(1)
+        configuration.maximumRecentlyResetStreams = 256
+        configuration.maximumConnectionGlitches = 1_000
         var stream = NIOHTTP2Handler.StreamConfiguration()
         stream.streamResetFrameRateLimit.maximumCount = limits.maximumResetsPerTenSeconds
         stream.streamResetFrameRateLimit.windowLength = .seconds(10)
-        let handler = GRPCConnection(core: core, allocator: context.channel.allocator)
-        try context.pipeline.syncOperations.addHandlers(
-            [
-                OutboundCoalescer(),
-                NIOHTTP2Handler(
-                    mode: .server, frameDelegate: handler, connectionConfiguration: connection,
-                    streamConfiguration: stream),
-                handler,
-            ],
-            position: .after(self))
+        // In this order, because each writes as soon as it is added.
+        let coalescer = OutboundCoalescer()
+        let connection = GRPCConnection(core: core, allocator: context.channel.allocator)
+        let http2 = NIOHTTP2Handler(
+            mode: .server, frameDelegate: connection, connectionConfiguration: configuration,
+            streamConfiguration: stream)
+        let operations = context.pipeline.syncOperations
+        try operations.addHandler(coalescer, position: .after(self))
+        try operations.addHandler(http2, position: .after(coalescer))
+        try operations.addHandler(connection, position: .after(http2))
     }
 
     private func addHTTP1(_ context: ChannelHandlerContext) throws {

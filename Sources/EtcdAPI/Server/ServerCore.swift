@@ -41,6 +41,11 @@ final class ServerCore {
 
     var connectionCount: Int { connections.count + others.count }
 
+    /// Calls that have not been answered.
+    var openStreamCount: Int {
+        connections.values.reduce(0) { $0 + $1.streams.values.count { !$0.isFinished } }
+    }
+
     var hasLeader: Bool { service.status.leader != nil }
 
     /// No leader has been known for some seconds.

@@ -72,7 +72,8 @@ extension MessageReader {
         case .compressed:
             GRPCStatus(
                 .unimplemented,
-                "grpc: a message is compressed although no grpc-encoding was named; only identity is understood")
+                "grpc: a message is compressed although no grpc-encoding was named; only identity is understood"
+            )
         case .invalidFlag(let flag):
             GRPCStatus(.internal, "grpc: received unexpected payload format \(flag)")
         case .tooLarge(let size, let maximum):
