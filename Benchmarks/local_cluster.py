@@ -214,18 +214,27 @@ class Cluster:
     def leader(self, seconds=30):
         """The node that every running node takes for the leader."""
         deadline = time.monotonic() + seconds
+        last = "nothing"
         while time.monotonic() < deadline:
             try:
                 found = {node: self.status(node) for node in self.nodes if node.process.poll() is None}
-            except (subprocess.SubprocessError, ValueError, KeyError):
+            except subprocess.CalledProcessError as error:
+                last = error.stderr.decode(errors="replace")
                 time.sleep(0.1)
                 continue
+            except (subprocess.SubprocessError, ValueError, KeyError) as error:
+                last = repr(error)
+                time.sleep(0.1)
+                continue
+            last = ", ".join(f"{node.name}: {status}" for node, status in found.items())
             leaders = {status["leader"] for status in found.values()}
             for node, status in found.items():
                 if leaders == {status["member"]}:
                     return node
             time.sleep(0.1)
-        raise BenchmarkError(f"the {self.system} nodes agreed on no leader within {seconds} s")
+        words = "\n".join(f"{node.name}:\n{node.last_words()}" for node in self.nodes)
+        raise BenchmarkError(f"the {self.system} nodes agreed on no leader within {seconds} s; the last answer was "
+                             f"{last}; their last words:\n{words}")
 
 
 def file_system(path):

@@ -92,7 +92,8 @@ public struct ByteReader: Sendable {
 
     private func require(_ count: Int) throws(ByteDecodingError) {
         guard remaining >= count else {
-            throw ByteDecodingError(offset: offset, reason: "\(count) bytes are needed, \(remaining) are left")
+            throw ByteDecodingError(
+                offset: offset, reason: "\(count) bytes are needed, \(remaining) are left")
         }
     }
 }

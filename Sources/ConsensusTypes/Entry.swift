@@ -18,7 +18,8 @@ public struct Entry: Hashable, Sendable {
     public let payload: ByteSlice
 
     public init(
-        index: LogIndex, term: Term, kind: Kind, proposal: ProposalID = .none, payload: ByteSlice = ByteSlice()
+        index: LogIndex, term: Term, kind: Kind, proposal: ProposalID = .none,
+        payload: ByteSlice = ByteSlice()
     ) {
         self.index = index
         self.term = term

@@ -9,6 +9,8 @@ final class SimulationRun: SimulatedWorld {
     /// How many events are remembered for a failure's report.
     private static let rememberedEventCount = 60
 
+    private static let maximumRecoveryEvents = 500_000
+
     let settings: SimulationSettings
     private(set) var now = Instant(nanoseconds: 1_000_000_000)
     var random: SeededRandom
@@ -71,9 +73,12 @@ final class SimulationRun: SimulatedWorld {
         }
         workload.isEnding = true
         let deadline = now + .milliseconds(settings.recoveryTimeMilliseconds)
+        // A storm of messages would keep the time from passing.
+        let lastEvent = eventCount + SimulationRun.maximumRecoveryEvents
         while !hasRecovered {
-            guard now < deadline else {
-                throw SimulationFailure("progress", "no recovery within \(settings.recoveryTimeMilliseconds) ms: \(describeNodes())")
+            guard now < deadline, eventCount < lastEvent else {
+                throw SimulationFailure(
+                    "progress", "no recovery by \(now) after \(eventCount) events: \(describeNodes())")
             }
             try step()
         }
@@ -118,11 +123,19 @@ final class SimulationRun: SimulatedWorld {
         case .deliver(let to, let message):
             try withNode(to) { (node) throws(SimulationFailure) in node.deliver(message) }
         case .turn(let number, let session):
-            try withNode(number, session) { (node) throws(SimulationFailure) in node.runTurn() }
+            try withNode(number, session) { (node) throws(SimulationFailure) in
+                node.runTurn()
+                setTimer(of: node)
+            }
         case .timer(let number, let session):
             try withNode(number, session) { (node) throws(SimulationFailure) in
                 node.timer = .distantFuture
-                if node.replica.nextDeadline <= now { node.replica.advance(now: now) }
+                // As in production: what a deadline brings about ends in a turn, which sets the next timer.
+                if node.replica.nextDeadline <= now {
+                    node.replica.advance(now: now)
+                } else {
+                    setTimer(of: node)
+                }
             }
         case .syncDone(let number, let session):
             try withNode(number, session) { (node) throws(SimulationFailure) in
@@ -169,11 +182,13 @@ final class SimulationRun: SimulatedWorld {
         guard let node = nodes[number], session == nil || session == node.session else { return }
         try body(node)
         try checker.check(number, core: node.core)
+    }
+
+    private func setTimer(of node: SimulatedNode) {
         let deadline = node.replica.nextDeadline
-        if deadline < node.timer {
-            node.timer = deadline
-            queue.add(.timer(number, session: node.session), at: max(deadline, now))
-        }
+        guard deadline < node.timer else { return }
+        node.timer = deadline
+        queue.add(.timer(node.number, session: node.session), at: max(deadline, now))
     }
 
     // MARK: Nodes

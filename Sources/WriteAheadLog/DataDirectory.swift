@@ -41,7 +41,9 @@ public final class DataDirectory: Sendable {
         }
         try create(path, fileSystem)
         let (lock, holder) = try wrappingDirectory { () throws(FileSystemError) in
-            try DirectoryLock.take(path, fileSystem)
+            // What is seen of the last start may not have been durable.
+            try fileSystem.synchronizeDirectory(path)
+            return try DirectoryLock.take(path, fileSystem)
         }
         guard let lock else { throw .locked(directory: path, holder: holder) }
         if let found = try IdentityFile.read(path, fileSystem) {

@@ -42,7 +42,7 @@ struct SegmentHeader: Hashable, Sendable {
         guard Array(bytes[..<8]) == magic else {
             // Where only the magic is wrong the header's own checksum cannot hold, so count what differs.
             let differing = zip(bytes, magic).count { $0 != $1 }
-            if differing <= 4 {
+            if differing <= 4 || bytes.allSatisfy({ $0 == 0 }) {
                 throw .damaged(file: path, offset: 0, reason: "the header's first bytes are wrong")
             }
             throw .foreign(file: path)

@@ -10,14 +10,14 @@ struct SimulatedDisk: Sendable {
 
     /// A change of names that its directory's sync has not made durable yet.
     private struct NameChange: Sendable {
-        let directory: FilePath
+        let directory: String
         /// `nil` removes the name.
-        let changes: [(path: FilePath, node: Node?)]
+        let changes: [(path: String, node: Node?)]
     }
 
     var capacityBytes: Int?
-    private(set) var names: [FilePath: Node]
-    private var durableNames: [FilePath: Node]
+    private(set) var names: [String: Node]
+    private var durableNames: [String: Node]
     private var pending: [NameChange] = []
     private var inodes: [SimulatedInode] = []
 
@@ -28,70 +28,80 @@ struct SimulatedDisk: Sendable {
 
     // MARK: Names
 
-    func file(_ path: FilePath, _ operation: FileOperation) throws(FileSystemError) -> Int {
+    /// Paths here are strings, which are hashed and compared much faster than `FilePath`s. They are absolute
+    /// and without "." and "..".
+    private static func parent(of path: String) -> String {
+        guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")), slash > path.startIndex else {
+            precondition(path.hasPrefix("/"), "simulated paths are absolute")
+            return "/"
+        }
+        return String(path[..<slash])
+    }
+
+    func file(_ path: String, _ operation: FileOperation) throws(FileSystemError) -> Int {
         switch names[path] {
         case .file(let inode): return inode
-        case .directory: throw FileSystemError(operation: operation, path: path, code: .isDirectory)
-        case nil: throw FileSystemError(operation: operation, path: path, code: .noSuchFileOrDirectory)
+        case .directory: throw FileSystemError(operation: operation, path: FilePath(path), code: .isDirectory)
+        case nil: throw FileSystemError(operation: operation, path: FilePath(path), code: .noSuchFileOrDirectory)
         }
     }
 
-    func requireDirectory(_ path: FilePath, _ operation: FileOperation) throws(FileSystemError) {
+    func requireDirectory(_ path: String, _ operation: FileOperation) throws(FileSystemError) {
         switch names[path] {
         case .directory: return
-        case .file: throw FileSystemError(operation: operation, path: path, code: .notDirectory)
-        case nil: throw FileSystemError(operation: operation, path: path, code: .noSuchFileOrDirectory)
+        case .file: throw FileSystemError(operation: operation, path: FilePath(path), code: .notDirectory)
+        case nil: throw FileSystemError(operation: operation, path: FilePath(path), code: .noSuchFileOrDirectory)
         }
     }
 
-    mutating func createFile(_ path: FilePath) throws(FileSystemError) -> Int {
-        let parent = path.removingLastComponent()
+    mutating func createFile(_ path: String) throws(FileSystemError) -> Int {
+        let parent = SimulatedDisk.parent(of: path)
         try requireDirectory(parent, .open)
         inodes.append(SimulatedInode())
         change(parent, [(path, .file(inodes.count - 1))])
         return inodes.count - 1
     }
 
-    mutating func createDirectory(_ path: FilePath) throws(FileSystemError) {
-        let parent = path.removingLastComponent()
+    mutating func createDirectory(_ path: String) throws(FileSystemError) {
+        let parent = SimulatedDisk.parent(of: path)
         try requireDirectory(parent, .createDirectory)
         change(parent, [(path, .directory)])
     }
 
-    mutating func rename(_ path: FilePath, to newPath: FilePath) throws(FileSystemError) {
-        let parent = path.removingLastComponent()
-        precondition(newPath.removingLastComponent() == parent, "files are renamed within their directory")
+    mutating func rename(_ path: String, to newPath: String) throws(FileSystemError) {
+        let parent = SimulatedDisk.parent(of: path)
+        precondition(SimulatedDisk.parent(of: newPath) == parent, "files are renamed within their directory")
         let inode = try file(path, .rename)
         change(parent, [(path, nil), (newPath, .file(inode))])
     }
 
-    mutating func remove(_ path: FilePath) throws(FileSystemError) {
+    mutating func remove(_ path: String) throws(FileSystemError) {
         _ = try file(path, .remove)
-        change(path.removingLastComponent(), [(path, nil)])
+        change(SimulatedDisk.parent(of: path), [(path, nil)])
     }
 
-    func list(_ directory: FilePath) -> [String] {
+    func list(_ directory: String) -> [String] {
         var found: [String] = []
-        for path in names.keys where path != directory && path.removingLastComponent() == directory {
-            if let name = path.lastComponent?.string { found.append(name) }
+        for path in names.keys where path != directory && SimulatedDisk.parent(of: path) == directory {
+            found.append(String(path.dropFirst(directory.utf8.count + (directory == "/" ? 0 : 1))))
         }
         return found.sorted()
     }
 
-    mutating func synchronizeDirectory(_ directory: FilePath) {
+    mutating func synchronizeDirectory(_ directory: String) {
         for change in pending where change.directory == directory {
             SimulatedDisk.apply(change, to: &durableNames)
         }
         pending.removeAll { $0.directory == directory }
     }
 
-    private mutating func change(_ directory: FilePath, _ changes: [(path: FilePath, node: Node?)]) {
+    private mutating func change(_ directory: String, _ changes: [(path: String, node: Node?)]) {
         let change = NameChange(directory: directory, changes: changes)
         SimulatedDisk.apply(change, to: &names)
         pending.append(change)
     }
 
-    private static func apply(_ change: NameChange, to names: inout [FilePath: Node]) {
+    private static func apply(_ change: NameChange, to names: inout [String: Node]) {
         for (path, node) in change.changes {
             names[path] = node
         }
@@ -144,9 +154,10 @@ struct SimulatedDisk: Sendable {
         // What stands in a directory that is gone is gone too.
         let kept = durableNames
         durableNames = kept.filter { path, _ in
-            var parent = path
-            while parent.removeLastComponent(), !parent.isEmpty {
-                guard kept[parent] == .directory else { return false }
+            var path = path
+            while path != "/" {
+                path = SimulatedDisk.parent(of: path)
+                guard kept[path] == .directory else { return false }
             }
             return true
         }

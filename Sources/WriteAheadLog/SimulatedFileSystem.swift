@@ -35,7 +35,7 @@ public enum SimulatedCrash: Hashable, Sendable {
 /// Files in memory which forget, in a crash, what was not synced: writes by sectors of 512 bytes (now and
 /// then within one, in steps of eight bytes) and changes of names one by one, in any combination.
 ///
-/// Deterministic for one seed as long as one thread uses it. A node that restarts after a crash opens its
+/// Deterministic for one seed as long as one thread uses it. Paths must be absolute, without "." and "..". A node that restarts after a crash opens its
 /// files anew; files that were opened before fail from then on.
 public final class SimulatedFileSystem: FileSystem {
     struct State: Sendable {
@@ -113,7 +113,7 @@ public final class SimulatedFileSystem: FileSystem {
     /// Changes one bit on the disk and in memory. The file must exist and be longer than `offset`.
     public func flipBit(_ bit: Int, of path: FilePath, at offset: Int) throws(FileSystemError) {
         try state.withLock { (state) throws(FileSystemError) in
-            let inode = try state.disk.file(path, .write)
+            let inode = try state.disk.file(path.string, .write)
             precondition(offset < state.disk[inode].sizeBytes && (0..<8).contains(bit), "no such bit")
             state.disk[inode].flipBit(bit, at: offset)
         }
@@ -122,74 +122,74 @@ public final class SimulatedFileSystem: FileSystem {
     // MARK: Operations
 
     public func open(_ path: FilePath, _ mode: FileOpenMode) throws(FileSystemError) -> any File {
-        let path = path.lexicallyNormalized()
+        let name = path.string
         let opened = try state.withLock { (state) throws(FileSystemError) -> (inode: Int, generation: Int) in
             try state.requireRunning(.open, path)
-            if state.disk.names[path] != nil || mode == .read || mode == .readWrite {
+            if state.disk.names[name] != nil || mode == .read || mode == .readWrite {
                 if mode == .create {
                     throw FileSystemError(operation: .open, path: path, code: .fileExists)
                 }
-                return (try state.disk.file(path, .open), state.generation)
+                return (try state.disk.file(name, .open), state.generation)
             }
-            try state.perform(.open, path) { (disk) throws(FileSystemError) in _ = try disk.createFile(path) }
-            return (try state.disk.file(path, .open), state.generation)
+            try state.perform(.open, path) { (disk) throws(FileSystemError) in _ = try disk.createFile(name) }
+            return (try state.disk.file(name, .open), state.generation)
         }
         return SimulatedFile(self, path, inode: opened.inode, generation: opened.generation)
     }
 
     public func createDirectory(_ path: FilePath) throws(FileSystemError) -> Bool {
-        let path = path.lexicallyNormalized()
+        let name = path.string
         return try state.withLock { (state) throws(FileSystemError) in
             try state.requireRunning(.createDirectory, path)
-            if state.disk.names[path] != nil {
-                try state.disk.requireDirectory(path, .createDirectory)
+            if state.disk.names[name] != nil {
+                try state.disk.requireDirectory(name, .createDirectory)
                 return false
             }
             try state.perform(.createDirectory, path) { (disk) throws(FileSystemError) in
-                try disk.createDirectory(path)
+                try disk.createDirectory(name)
             }
             return true
         }
     }
 
     public func list(_ directory: FilePath) throws(FileSystemError) -> [String] {
-        let directory = directory.lexicallyNormalized()
+        let name = directory.string
         return try state.withLock { (state) throws(FileSystemError) in
             try state.requireRunning(.list, directory)
-            try state.disk.requireDirectory(directory, .list)
-            return state.disk.list(directory)
+            try state.disk.requireDirectory(name, .list)
+            return state.disk.list(name)
         }
     }
 
     public func exists(_ path: FilePath) throws(FileSystemError) -> Bool {
-        let path = path.lexicallyNormalized()
+        let name = path.string
         return try state.withLock { (state) throws(FileSystemError) in
             try state.requireRunning(.inspect, path)
-            return state.disk.names[path] != nil
+            return state.disk.names[name] != nil
         }
     }
 
     public func rename(_ path: FilePath, to newPath: FilePath) throws(FileSystemError) {
-        let (path, newPath) = (path.lexicallyNormalized(), newPath.lexicallyNormalized())
+        let (name, newName) = (path.string, newPath.string)
         try state.withLock { (state) throws(FileSystemError) in
             try state.perform(.rename, path) { (disk) throws(FileSystemError) in
-                try disk.rename(path, to: newPath)
+                try disk.rename(name, to: newName)
             }
         }
     }
 
     public func remove(_ path: FilePath) throws(FileSystemError) {
-        let path = path.lexicallyNormalized()
+        let name = path.string
         try state.withLock { (state) throws(FileSystemError) in
-            try state.perform(.remove, path) { (disk) throws(FileSystemError) in try disk.remove(path) }
+            try state.perform(.remove, path) { (disk) throws(FileSystemError) in try disk.remove(name) }
         }
     }
 
     public func synchronizeDirectory(_ path: FilePath) throws(FileSystemError) {
-        let path = path.lexicallyNormalized()
+        let name = path.string
         try state.withLock { (state) throws(FileSystemError) in
-            try state.disk.requireDirectory(path, .synchronizeDirectory)
-            try state.perform(.synchronizeDirectory, path) { $0.synchronizeDirectory(path) }
+            try state.disk.requireDirectory(name, .synchronizeDirectory)
+            try state.perform(.synchronizeDirectory, path) { $0.synchronizeDirectory(name) }
         }
     }
 
