@@ -46,7 +46,9 @@ public final class DataDirectory: Sendable {
             return try DirectoryLock.take(path, fileSystem)
         }
         guard let lock else { throw .locked(directory: path, holder: holder) }
-        if let found = try IdentityFile.read(path, fileSystem) {
+        let found = try IdentityFile.read(path, fileSystem)
+        if found?.isInitialized != true { try makeNameDurable(path, fileSystem) }
+        if let found {
             try requireSame(found.identity, identity, path.appending(IdentityFile.fileName))
             return DataDirectory(path, identity, isNew: !found.isInitialized, fileSystem, lock)
         }
@@ -96,16 +98,31 @@ public final class DataDirectory: Sendable {
         }
     }
 
+    /// Creates the directory and those above it, where they are missing.
     private static func create(
         _ path: FilePath, _ fileSystem: any FileSystem
     ) throws(DataDirectoryError) {
-        let parent = path.parent
-        let isParentPresent = try wrappingDirectory { () throws(FileSystemError) in
-            try fileSystem.exists(parent)
-        }
-        if !isParentPresent { try create(parent, fileSystem) }
-        try wrappingDirectory { () throws(FileSystemError) in
-            try fileSystem.createDurableDirectory(path)
+        let isPresent = try wrappingDirectory { () throws(FileSystemError) in try fileSystem.exists(path) }
+        if !isPresent && path.parent != path { try create(path.parent, fileSystem) }
+        try wrappingDirectory { () throws(FileSystemError) in _ = try fileSystem.createDirectory(path) }
+    }
+
+    /// Makes the names of the directory and of all above it durable. Any of them may have been made by a
+    /// start that died, so that they are seen but not durable.
+    private static func makeNameDurable(
+        _ path: FilePath, _ fileSystem: any FileSystem
+    ) throws(DataDirectoryError) {
+        var path = path
+        while path.parent != path {
+            path = path.parent
+            do throws(FileSystemError) {
+                try fileSystem.synchronizeDirectory(path)
+            } catch {
+                // Directories that this user may not read, or that cannot be synced, were not made here.
+                let isForeign = [.permissionDenied, .readOnlyFileSystem, .invalidArgument].contains(
+                    error.code)
+                guard isForeign else { throw .fileSystem(error) }
+            }
         }
     }
 

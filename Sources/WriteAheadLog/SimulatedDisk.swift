@@ -42,7 +42,8 @@ struct SimulatedDisk: Sendable {
         switch names[path] {
         case .file(let inode): return inode
         case .directory: throw FileSystemError(operation: operation, path: FilePath(path), code: .isDirectory)
-        case nil: throw FileSystemError(operation: operation, path: FilePath(path), code: .noSuchFileOrDirectory)
+        case nil:
+            throw FileSystemError(operation: operation, path: FilePath(path), code: .noSuchFileOrDirectory)
         }
     }
 
@@ -50,7 +51,8 @@ struct SimulatedDisk: Sendable {
         switch names[path] {
         case .directory: return
         case .file: throw FileSystemError(operation: operation, path: FilePath(path), code: .notDirectory)
-        case nil: throw FileSystemError(operation: operation, path: FilePath(path), code: .noSuchFileOrDirectory)
+        case nil:
+            throw FileSystemError(operation: operation, path: FilePath(path), code: .noSuchFileOrDirectory)
         }
     }
 

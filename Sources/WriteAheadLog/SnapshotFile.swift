@@ -105,7 +105,7 @@ public final class SnapshotFile: Sendable {
             let (number, within) = position.quotientAndRemainder(dividingBy: UInt64(chunkSizeBytes))
             let chunk = try readChunk(number)
             let count = min(chunk.count - Int(within), Int(end - position))
-            result.append(contentsOf: chunk[Int(within)..<Int(within) + count])
+            result.append(contentsOf: chunk.dropFirst(Int(within)).prefix(count))
             position += UInt64(count)
         }
         return ByteSlice(result)

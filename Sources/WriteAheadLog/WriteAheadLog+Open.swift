@@ -174,7 +174,8 @@ extension FileSystem {
 extension FilePath {
     /// The directory that holds this one; "." for a name alone.
     var parent: FilePath {
+        guard lastComponent != nil else { return self }
         let parent = removingLastComponent()
-        return parent.isEmpty ? "." : parent
+        return parent.isEmpty ? (self == "." ? self : ".") : parent
     }
 }

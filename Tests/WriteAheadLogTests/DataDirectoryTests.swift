@@ -1,0 +1,153 @@
+import ConsensusTypes
+import struct SystemPackage.FilePath
+import Testing
+
+@testable import WriteAheadLog
+
+@Suite("The data directory")
+struct DataDirectoryTests {
+    private let path: FilePath = "/var/holdfast"
+    private let identity = NodeIdentity(cluster: ClusterID(0xc1), node: NodeID(0xa), name: "één")
+
+    private func open(
+        _ fileSystem: SimulatedFileSystem, _ identity: NodeIdentity? = nil
+    ) throws(DataDirectoryError) -> DataDirectory {
+        try DataDirectory.open(path, identity: identity ?? self.identity, fileSystem: fileSystem)
+    }
+
+    private func openAll(
+        _ fileSystem: SimulatedFileSystem
+    ) throws(DataDirectoryError) -> (directory: DataDirectory, opened: WriteAheadLog.Opened) {
+        let directory = try open(fileSystem)
+        _ = try directory.openSnapshots()
+        return (directory, try directory.openLog(options: WriteAheadLogOptions(segmentSizeBytes: 4_096)))
+    }
+
+    @Test("is made once and found again")
+    func roundTrip() throws {
+        let fileSystem = SimulatedFileSystem(seed: 1)
+        #expect(try openAll(fileSystem).directory.isNew)
+        #expect(try DataDirectory.identity(path, fileSystem: fileSystem) == identity)
+        let again = try openAll(fileSystem)
+        #expect(!again.directory.isNew && again.directory.identity == identity)
+    }
+
+    @Test("another node's directory is refused")
+    func mismatch() throws {
+        let fileSystem = SimulatedFileSystem(seed: 1)
+        _ = try openAll(fileSystem)
+        let others = [
+            ("cluster", NodeIdentity(cluster: ClusterID(0xc2), node: NodeID(0xa), name: "één")),
+            ("node", NodeIdentity(cluster: ClusterID(0xc1), node: NodeID(0xb), name: "één")),
+            ("name", NodeIdentity(cluster: ClusterID(0xc1), node: NodeID(0xa), name: "eins")),
+        ]
+        for (field, other) in others {
+            do throws(DataDirectoryError) {
+                _ = try open(fileSystem, other)
+                Issue.record("the \(field) was not compared")
+            } catch {
+                guard case .mismatch(_, field, _, _) = error else {
+                    Issue.record("\(error)")
+                    continue
+                }
+                #expect("\(error)".contains("/var/holdfast/IDENTITY"))
+            }
+        }
+        let long = NodeIdentity(
+            cluster: ClusterID(1), node: NodeID(1), name: String(repeating: "x", count: 1_025))
+        #expect(throws: DataDirectoryError.self) { try open(fileSystem, long) }
+    }
+
+    @Test("a lost log or a lost identity is noticed")
+    func losses() throws {
+        let original = SimulatedFileSystem(seed: 1)
+        _ = try openAll(original)
+        let withoutIdentity = original.copy()
+        try withoutIdentity.remove(path.appending("IDENTITY"))
+        #expect(throws: DataDirectoryError.identityMissing(file: path.appending("IDENTITY"))) {
+            try open(withoutIdentity)
+        }
+        let withoutLog = original.copy()
+        for name in try withoutLog.list(path.appending("log")) where name.hasSuffix(".segment") {
+            try withoutLog.remove(path.appending("log").appending(name))
+        }
+        #expect(throws: DataDirectoryError.log(.empty(directory: path.appending("log")))) {
+            try openAll(withoutLog)
+        }
+    }
+
+    @Test("one process at a time")
+    func lock() throws {
+        let fileSystem = SimulatedFileSystem(seed: 1)
+        let directory = try open(fileSystem)
+        #expect(throws: DataDirectoryError.self) { try open(fileSystem) }
+        withExtendedLifetime(directory) {}
+    }
+
+    @Test("any flipped bit, any cut of the identity is named")
+    func damage() throws {
+        let original = SimulatedFileSystem(seed: 1)
+        _ = try openAll(original)
+        let file = path.appending("IDENTITY")
+        let bytes = try contents(file, original)
+        func expectDamaged(_ damaged: [UInt8]) throws {
+            let fileSystem = original.copy()
+            try replace(file, with: damaged, fileSystem)
+            do throws(DataDirectoryError) {
+                _ = try open(fileSystem)
+                Issue.record("damage was not noticed")
+            } catch {
+                guard case .damaged(file, let offset, _) = error else {
+                    Issue.record("\(error)")
+                    return
+                }
+                #expect("\(error)".contains("\(file)") && "\(error)".contains("byte \(offset)"))
+            }
+        }
+        for offset in bytes.indices {
+            for bit in 0..<8 {
+                var damaged = bytes
+                damaged[offset] ^= 1 << UInt8(bit)
+                try expectDamaged(damaged)
+            }
+            try expectDamaged(Array(bytes[..<offset]))
+        }
+        try expectDamaged(bytes + [0])
+        var later = Array(bytes.dropLast(4))
+        later[8] = 9
+        later.appendLittleEndian(Checksum.crc32c(later))
+        try replace(file, with: later, original)
+        #expect(throws: DataDirectoryError.unsupportedVersion(file: file, found: 9, supported: 1)) {
+            try open(original)
+        }
+    }
+
+    @Test("a crash at any operation of the first start lets the next one succeed")
+    func everyCrashPoint() throws {
+        for seed in UInt64(1)...10 {
+            var crashPoint = 0
+            while true {
+                let fileSystem = SimulatedFileSystem(seed: seed)
+                let crashAt = crashPoint
+                fileSystem.setPlan { $0.number == crashAt ? .crash : .none }
+                do {
+                    _ = try openAll(fileSystem)
+                } catch {
+                    #expect(fileSystem.isCrashed)
+                }
+                if !fileSystem.isCrashed { break }
+                fileSystem.setPlan(nil)
+                fileSystem.restart(after: seed % 2 == 0 ? .power : .process)
+                let second = try openAll(fileSystem)
+                second.opened.log.encode([LogWrite(group: GroupID(1), entries: entries(1...1))])
+                try second.opened.log.flush()
+                fileSystem.restart(after: .power)
+                let third = try openAll(fileSystem)
+                #expect(
+                    !third.directory.isNew && third.opened.groups.count == 1,
+                    "seed \(seed), crash point \(crashPoint)")
+                crashPoint += 1
+            }
+        }
+    }
+}
