@@ -13,6 +13,8 @@ struct SafetyChecker {
 
     private struct NodeView {
         var term = Term.zero
+        /// The highest term in which it has said anything that binds it.
+        var sentTerm = Term.zero
         var commitIndex = LogIndex.zero
         var role = Role.follower
         /// Up to here the node's log was compared; the term there tells whether it was truncated since.
@@ -31,13 +33,24 @@ struct SafetyChecker {
         views = Array(repeating: NodeView(), count: nodeCount)
     }
 
-    /// A crash may lose what a node knew to be committed, but never its term.
+    /// A node that said something in a term must never forget the term.
+    mutating func noteSent(_ node: Int, _ message: RaftMessage) {
+        switch message.body {
+        case .preVoteRequest, .preVoteResponse, .propose, .proposeRejected:
+            break  // Speak of terms that the node need not be in.
+        default:
+            views[node].sentTerm = max(views[node].sentTerm, message.term)
+        }
+    }
+
+    /// A crash may lose what a node knew to be committed, but never what it has told others.
     mutating func noteRestart(_ node: Int, core: RaftCore) throws(SimulationFailure) {
-        guard core.term >= views[node].term else {
+        guard core.term >= views[node].sentTerm else {
             throw SimulationFailure(
                 "durable term",
-                "node \(node) answered in term \(views[node].term), and came back in \(core.term)")
+                "node \(node) answered in term \(views[node].sentTerm), and came back in \(core.term)")
         }
+        views[node].term = core.term
         views[node].commitIndex = .zero
         views[node].role = .follower
         views[node].checkedThrough = LogPosition(term: .zero, index: .zero)

@@ -37,6 +37,8 @@ final class SimulatedNode: ReplicaEnvironment {
     private var lastSequence: UInt64 = 0
     private var writing: (batch: LogBatch, through: UInt64)?
     private var isTurnScheduled = false
+    /// When the node's snapshot thread has done all that it was given.
+    var snapshotThreadBusyUntil = Instant.zero
     /// When the world was asked to call ``advance()`` next.
     var timer = Instant.distantFuture
 

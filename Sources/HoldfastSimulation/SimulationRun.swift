@@ -98,7 +98,7 @@ final class SimulationRun: SimulatedWorld {
         nodes.map { node in
             guard let node else { return "down" }
             return "\(node.core.role) term \(node.core.term) log \(node.core.lastPosition) commit "
-                + "\(node.core.commitIndex) applied \(node.replica.appliedIndex)"
+                + "\(node.core.commitIndex) applied \(node.replica.appliedIndex) \(node.core.status.members)"
         }.joined(separator: "; ") + "; " + workload.description
     }
 
@@ -257,7 +257,9 @@ final class SimulationRun: SimulatedWorld {
     func send(_ message: SimulatedMessage, from: Int) {
         let receiver: NodeID
         switch message {
-        case .raft(let message): receiver = message.to
+        case .raft(let message):
+            checker.noteSent(from, message)
+            receiver = message.to
         case .aside(_, let to, _): receiver = to
         }
         let to = Int(receiver.rawValue) - 1
@@ -280,8 +282,12 @@ final class SimulationRun: SimulatedWorld {
     }
 
     func scheduleSnapshotTask(_ task: SnapshotTask, _ node: Int) {
-        guard let session = nodes[node]?.session else { return }
-        add(.snapshotTask(task, node, session: session), afterMicroseconds: 200 + random.next(below: 5_000))
+        guard let running = nodes[node] else { return }
+        // One thread does them, in their order.
+        running.snapshotThreadBusyUntil =
+            max(running.snapshotThreadBusyUntil, now) + .microseconds(Int(100 + random.next(below: 3_000)))
+        queue.add(
+            .snapshotTask(task, node, session: running.session), at: running.snapshotThreadBusyUntil)
     }
 
     func add(_ event: SimulationEvent, afterMicroseconds microseconds: UInt64) {
