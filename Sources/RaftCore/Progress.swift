@@ -19,8 +19,8 @@ struct Progress: Hashable, Sendable {
     var next: LogIndex
     /// The last entry of each message under way, oldest first.
     var inFlight: [LogIndex] = []
-    /// Whether a probe was sent that was not answered yet.
-    var isProbeUnderWay = false
+    /// The last entry of the probe that was not answered yet; `nil` where none is under way.
+    var probeUnderWay: LogIndex?
     /// The latest time at which the leader sent something that the member answered.
     var answeredSentAt: Instant
     var confirmedReadRound: UInt64 = 0
@@ -38,14 +38,19 @@ struct Progress: Hashable, Sendable {
         if state != .probe { next = match.next }
         state = .probe
         inFlight.removeAll(keepingCapacity: true)
-        isProbeUnderWay = false
+        probeUnderWay = nil
     }
 
     mutating func becomeReplicate() {
         state = .replicate
         next = max(next, match.next)
         inFlight.removeAll(keepingCapacity: true)
-        isProbeUnderWay = false
+        // The answer that showed where the logs agree need not be the one to the probe.
+        if let last = probeUnderWay, last > match {
+            next = max(next, last.next)
+            inFlight.append(last)
+        }
+        probeUnderWay = nil
     }
 
     /// The member has everything up to `index`.

@@ -31,8 +31,8 @@ extension RaftCore {
     private mutating func replicate(to position: Int, now: Instant) {
         switch progress[position].state {
         case .probe:
-            if isHeartbeatDue || !progress[position].isProbeUnderWay {
-                sendProbe(to: position, now: now)
+            if isHeartbeatDue || progress[position].probeUnderWay == nil {
+                guard sendProbe(to: position, now: now) else { return sendSnapshot(to: position, now: now) }
             } else if progress[position].sentReadRound < leaderReads.round {
                 sendEmpty(to: position, now: now)
             }
@@ -41,7 +41,9 @@ extension RaftCore {
             while progress[position].next <= log.lastIndex,
                 progress[position].inFlight.count < settings.maximumInFlightAppends
             {
-                guard sendEntries(to: position, now: now) else { return startSnapshot(to: position) }
+                guard sendEntries(to: position, now: now) else {
+                    return sendSnapshot(to: position, now: now)
+                }
                 isAnythingSent = true
             }
             let isNewsDue =
@@ -50,22 +52,28 @@ extension RaftCore {
             if isNewsDue, !isAnythingSent {
                 sendEmpty(to: position, now: now)
             }
-        case .snapshot(let transfer):
-            continueSnapshot(transfer, to: position, now: now)
-            if isHeartbeatDue || progress[position].sentReadRound < leaderReads.round {
-                sendEmpty(to: position, now: now)
-            }
+        case .snapshot:
+            sendSnapshot(to: position, now: now)
         }
     }
 
-    private mutating func sendProbe(to position: Int, now: Instant) {
+    private mutating func sendSnapshot(to position: Int, now: Instant) {
+        continueSnapshot(to: position, now: now)
+        if isHeartbeatDue || progress[position].sentReadRound < leaderReads.round {
+            sendEmpty(to: position, now: now)
+        }
+    }
+
+    /// Sends entries from where the logs may agree; `false` where only a snapshot has them.
+    private mutating func sendProbe(to position: Int, now: Instant) -> Bool {
         let next = progress[position].next
         let previous = next.previous
-        guard let previousTerm = log.term(at: previous) else { return startSnapshot(to: position) }
+        guard let previousTerm = log.term(at: previous) else { return false }
         let entries = log.slice(from: next, maximumSizeBytes: settings.maximumAppendSizeBytes)
-        progress[position].isProbeUnderWay = true
+        progress[position].probeUnderWay = previous + entries.count
         sendAppend(
             Array(entries), after: LogPosition(term: previousTerm, index: previous), to: position, now: now)
+        return true
     }
 
     /// Sends the next entries without waiting for answers; `false` where only a snapshot has them.
@@ -163,7 +171,7 @@ extension RaftCore {
             let candidate = log.lastIndex(upTo: min(hint.index, rejected), withTermAtMost: hint.term)
             let limit = max(rejected, LogIndex(1))
             progress[position].next = max(min(candidate.next, limit), progress[position].match.next)
-            progress[position].isProbeUnderWay = false
+            progress[position].probeUnderWay = nil
         }
     }
 

@@ -31,15 +31,15 @@ extension RaftCore {
 
     // MARK: Leader
 
-    mutating func startSnapshot(to position: Int) {
-        progress[position].inFlight = []
-        progress[position].isProbeUnderWay = false
-        progress[position].state = .snapshot(SnapshotTransfer(step: .pausing(until: .zero)))
-    }
-
-    /// Goes on where it is this side's turn.
-    mutating func continueSnapshot(_ current: SnapshotTransfer, to position: Int, now: Instant) {
-        var transfer = current
+    /// Begins to send a snapshot, or goes on where it is this side's turn.
+    mutating func continueSnapshot(to position: Int, now: Instant) {
+        var transfer = SnapshotTransfer(step: .pausing(until: .zero))
+        if case .snapshot(let current) = progress[position].state {
+            transfer = current
+        } else {
+            progress[position].inFlight = []
+            progress[position].probeUnderWay = nil
+        }
         switch transfer.step {
         case .reading:
             return
@@ -108,6 +108,10 @@ extension RaftCore {
     // MARK: Follower
 
     mutating func handleSnapshotChunk(_ chunk: SnapshotChunk, from leader: NodeID) {
+        if log.term(at: chunk.metadata.index) == chunk.metadata.term {
+            // The log agrees up to there, and all of that is committed.
+            commitIndex = max(commitIndex, chunk.metadata.index)
+        }
         guard chunk.metadata.index > commitIndex else {
             // What it stands for is here already; to install it could only take away (scenario 16).
             // The leader takes the answer for durable, which what is committed here need not be yet.
