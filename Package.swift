@@ -104,5 +104,52 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .testTarget(
+            name: "ConsensusTypesTests", dependencies: ["ConsensusTypes"], swiftSettings: settings),
+        .testTarget(
+            name: "RaftCoreTests", dependencies: ["ConsensusTypes", "RaftCore"],
+            exclude: ["Scenarios"], swiftSettings: settings),
+        .testTarget(
+            name: "KeyValueCoreTests", dependencies: ["ConsensusTypes", "KeyValueCore"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "WriteAheadLogTests",
+            dependencies: [
+                "ConsensusTypes", "CHoldfastChecksum", "WriteAheadLog",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "PeerTransportTests",
+            dependencies: [
+                "ConsensusTypes", "CHoldfastChecksum", "PeerTransport",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "EtcdAPITests",
+            dependencies: [
+                "ConsensusTypes", "KeyValueCore", "ReplicaRuntime", "EtcdAPI", "EtcdClient",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHPACK", package: "swift-nio-http2"),
+                .product(name: "NIOHTTP2", package: "swift-nio-http2"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "ReplicaRuntimeTests",
+            dependencies: ["ConsensusTypes", "RaftCore", "KeyValueCore", "ReplicaRuntime"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SimulationTests",
+            dependencies: ["ConsensusTypes", "HoldfastSimulation"], swiftSettings: settings),
+        .testTarget(name: "StructureTests", swiftSettings: settings),
     ]
 )
