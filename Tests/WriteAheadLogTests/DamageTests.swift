@@ -72,6 +72,19 @@ struct DamageTests {
         }
     }
 
+    @Test("a batch counts only in the segment and at the offset that it was written for")
+    func places() {
+        var bytes = [UInt8](repeating: 0, count: 24 + 16)
+        BatchHeader.seal(&bytes, kind: .records, sequence: 5, segment: 3, offset: 640)
+        bytes.withUnsafeBytes { raw in
+            #expect(BatchHeader.parse(raw, segment: 3, offset: 640)?.sequence == 5)
+            for other in 1...200 as ClosedRange<UInt64> {
+                #expect((BatchHeader.parse(raw, segment: other, offset: 640) != nil) == (other == 3))
+                #expect((BatchHeader.parse(raw, segment: 3, offset: 8 * Int(other)) != nil) == (other == 80))
+            }
+        }
+    }
+
     @Test("a refusal changes nothing on the disk")
     func refusalIsReadOnly() throws {
         let (fileSystem, _) = try makeLog(seed: 5, steps: 20, closes: false)

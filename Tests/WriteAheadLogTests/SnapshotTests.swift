@@ -156,6 +156,26 @@ struct SnapshotTests {
         }
     }
 
+    @Test("a chunk of another snapshot does not pass, nor one from another place")
+    func foreignChunks() throws {
+        let fileSystem = SimulatedFileSystem(seed: 1)
+        let store = try open(fileSystem)
+        let contents = [UInt8](repeating: 4, count: 300)
+        for index in [1, 2] as [UInt64] { try write(store, snapshot(index), contents) }
+        let paths = try fileSystem.list(directory).map { directory.appending($0) }
+        let source = try fileSystem.open(paths[0], .read)
+        let target = try fileSystem.open(paths[1], .readWrite)
+        let header = SnapshotFormat.header(group, snapshot(1), chunkSizeBytes: 100).count
+        let chunk = 100 + SnapshotFormat.chunkHeaderSizeBytes
+        try target.write(try source.readBytes(chunk, at: header), at: header)
+        #expect(throws: SnapshotError.self) { try store.open(group, snapshot(2)).validate() }
+        try target.write(try source.readBytes(chunk, at: header + chunk), at: header + chunk)
+        #expect(throws: SnapshotError.self) { try store.open(group, snapshot(2)).read(at: 100, maximum: 9) }
+        try fileSystem.open(paths[0], .readWrite).write(
+            try source.readBytes(chunk, at: header), at: header + chunk)
+        #expect(throws: SnapshotError.self) { try store.open(group, snapshot(1)).validate() }
+    }
+
     @Test("a file cut short or with bytes added is refused")
     func sizes() throws {
         let original = SimulatedFileSystem(seed: 1)

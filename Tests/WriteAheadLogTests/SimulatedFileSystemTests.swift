@@ -1,0 +1,134 @@
+import ConsensusTypes
+import struct SystemPackage.Errno
+import struct SystemPackage.FilePath
+import Testing
+
+@testable import WriteAheadLog
+
+@Suite("The simulated file system")
+struct SimulatedFileSystemTests {
+    private let path: FilePath = "/file"
+
+    private func make(_ seed: UInt64) throws -> (SimulatedFileSystem, any File) {
+        let fileSystem = SimulatedFileSystem(seed: seed)
+        let file = try fileSystem.open(path, .create)
+        try file.write([UInt8](repeating: 1, count: 2_048), at: 0)
+        try file.synchronize()
+        try fileSystem.synchronizeDirectory("/")
+        return (fileSystem, file)
+    }
+
+    @Test("what was synced stays; what was not is lost, kept and torn by sectors, all of them in time")
+    func writes() throws {
+        var lost = false
+        var kept = false
+        var reordered = false
+        var torn = false
+        for seed in UInt64(1)...200 {
+            let (fileSystem, file) = try make(seed)
+            try file.write([UInt8](repeating: 2, count: 1_024), at: 512)
+            #expect(try file.readBytes(1, at: 512) == [2])
+            fileSystem.restart(after: .power)
+            #expect(throws: FileSystemError.self) { try file.sizeBytes() }
+            let bytes = try contents(path, fileSystem)
+            #expect(bytes.count == 2_048)
+            #expect(Set(bytes[..<512]) == [1] && Set(bytes[1_536...]) == [1])
+            let (first, second) = (Set(bytes[512..<1_024]), Set(bytes[1_024..<1_536]))
+            lost = lost || (first == [1] && second == [1])
+            kept = kept || (first == [2] && second == [2])
+            reordered = reordered || (first == [1] && second == [2])
+            torn = torn || first == [1, 2]
+        }
+        #expect(lost && kept && reordered && torn)
+    }
+
+    @Test("names need a sync of their directory; a rename is never half done")
+    func names() throws {
+        var outcomes: Set<[String]> = []
+        for seed in UInt64(1)...200 {
+            let (fileSystem, _) = try make(seed)
+            let other = try fileSystem.open("/other", .create)
+            try other.write([3], at: 0)
+            try other.synchronize()
+            try fileSystem.rename("/other", to: path)
+            fileSystem.restart(after: .power)
+            let names = try fileSystem.list("/")
+            #expect(names.contains("file"))
+            let isNew = try contents(path, fileSystem) == [3]
+            outcomes.insert(names + [isNew ? "new" : "old"])
+        }
+        #expect(outcomes == [["file", "old"], ["file", "new"], ["file", "other", "old"]])
+    }
+
+    @Test("a process that dies loses nothing that it wrote")
+    func processCrash() throws {
+        let (fileSystem, file) = try make(1)
+        try file.write([9], at: 5_000)
+        fileSystem.restart(after: .process)
+        #expect(try contents(path, fileSystem).last == 9)
+    }
+
+    @Test("after a failed sync a second one succeeds without having written everything")
+    func failedSync() throws {
+        var lost = false
+        for seed in UInt64(1)...100 {
+            let (fileSystem, file) = try make(seed)
+            try file.write([UInt8](repeating: 2, count: 512), at: 0)
+            fileSystem.setPlan { $0.operation == .synchronize ? .fail(.ioError) : .none }
+            #expect(throws: FileSystemError.self) { try file.synchronize() }
+            fileSystem.setPlan(nil)
+            try file.synchronize()
+            #expect(try file.readBytes(1, at: 0) == [2])
+            fileSystem.restart(after: .power)
+            lost = try lost || contents(path, fileSystem)[0] == 1
+        }
+        #expect(lost)
+    }
+
+    @Test("a copy shares nothing")
+    func copies() throws {
+        let (original, file) = try make(1)
+        let copy = original.copy()
+        try file.write([7], at: 0)
+        try copy.flipBit(1, of: path, at: 1)
+        #expect(try contents(path, copy)[..<2] == [1, 3])
+        #expect(try contents(path, original)[..<2] == [7, 1])
+        try copy.remove(path)
+        #expect(try original.exists(path))
+    }
+
+    @Test("room, unreadable parts, cuts and growth")
+    func sizes() throws {
+        let (fileSystem, file) = try make(1)
+        fileSystem.setCapacity(8_192)
+        #expect(try fileSystem.freeSpaceBytes("/") == 4_096)
+        try file.allocate(8_192)
+        #expect(throws: FileSystemError(operation: .allocate, path: path, code: .noSpace)) {
+            try file.allocate(8_193)
+        }
+        #expect(throws: FileSystemError(operation: .write, path: path, code: .noSpace)) {
+            try file.write([1], at: 8_192)
+        }
+        try file.truncate(to: 100)
+        try file.allocate(4_096)
+        #expect(
+            try file.readBytes(4_096, at: 0) == [UInt8](repeating: 1, count: 100)
+                + .init(repeating: 0, count: 3_996))
+        fileSystem.setUnreadable(path, 50..<51)
+        #expect(throws: FileSystemError(operation: .read, path: path, code: .ioError)) {
+            try file.readBytes(51, at: 0)
+        }
+        #expect(try file.readBytes(50, at: 0).count == 50)
+    }
+
+    @Test("the same seed gives the same crash")
+    func deterministic() throws {
+        func run() throws -> [UInt8] {
+            let (fileSystem, file) = try make(77)
+            for offset in 0..<40 { try file.write([UInt8(offset)], at: offset * 300) }
+            fileSystem.restart(after: .power)
+            return try contents(path, fileSystem)
+        }
+        #expect(try run() == run())
+    }
+}
