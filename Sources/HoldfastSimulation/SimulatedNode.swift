@@ -1,6 +1,5 @@
 import ConsensusTypes
 import KeyValueCore
-import PeerTransport
 import RaftCore
 import ReplicaRuntime
 import WriteAheadLog
@@ -51,42 +50,36 @@ final class SimulatedNode: ReplicaEnvironment {
         self.number = number
         self.session = session
         self.world = world
-        let options = SimulatedNode.options(number, nodeCount: nodeCount, disk: disk)
-        let recovered = try RecoveredNode(options)
+        let nodeID = SimulatedNode.nodeID(number)
+        let recovered = try RecoveredNode(
+            directory: "/node",
+            identity: NodeIdentity(cluster: ClusterID(1), node: nodeID, name: "node\(number)"),
+            membership: Membership(voters: (0..<nodeCount).map(SimulatedNode.nodeID)),
+            logOptions: WriteAheadLogOptions(segmentSizeBytes: 32 << 10), fileSystem: disk)
         log = recovered.log
         files = SnapshotFiles(store: recovered.snapshots, group: KeyValueNode.groupID)
+        // Small sizes everywhere, so that short runs fill, recycle, snapshot and split a lot.
+        var settings = ReplicaSettings()
+        settings.snapshotEntryCount = 60
+        settings.trailingEntryCount = 10
+        settings.raft.snapshotChunkSizeBytes = 1 << 10
+        settings.raft.maximumAppendSizeBytes = 4 << 10
+        var groupSettings = KeyValueGroupSettings()
+        groupSettings.requestTimeoutMilliseconds = 3_000
         var random = SeededRandom(seed: seed)
         group = KeyValueGroup(
-            nodeID: options.nodeID, session: session, seed: random.next(), store: recovered.store,
-            settings: options.groupSettings, environment: self, clock: { [unowned world] in world.now })
+            nodeID: nodeID, session: session, seed: random.next(), store: recovered.store,
+            settings: groupSettings, environment: self, clock: { [unowned world] in world.now })
         let core = RaftCore(
-            nodeID: options.nodeID, settings: options.replicaSettings.raft, restored: recovered.state,
+            nodeID: nodeID, settings: settings.raft, restored: recovered.state,
             session: session, now: world.now, seed: random.next())
         replica = Replica(
             group: KeyValueNode.groupID, core: core, snapshot: recovered.state.snapshot, machine: group,
-            environment: self, settings: options.replicaSettings)
+            environment: self, settings: settings)
         group.attach(replica)
     }
 
     static func nodeID(_ number: Int) -> NodeID { NodeID(UInt64(number) + 1) }
-
-    /// Small sizes everywhere, so that short runs fill, recycle, snapshot and split a lot.
-    private static func options(
-        _ number: Int, nodeCount: Int, disk: SimulatedFileSystem
-    ) -> KeyValueNodeOptions {
-        var options = KeyValueNodeOptions(
-            nodeID: nodeID(number), name: "node\(number)", clusterID: ClusterID(1),
-            peers: (0..<nodeCount).map { PeerAddress(node: nodeID($0), host: "simulated", port: 1) },
-            peerListeners: [], dataDirectory: "/node")
-        options.fileSystem = disk
-        options.logOptions = WriteAheadLogOptions(segmentSizeBytes: 32 << 10)
-        options.replicaSettings.snapshotEntryCount = 60
-        options.replicaSettings.trailingEntryCount = 10
-        options.replicaSettings.raft.snapshotChunkSizeBytes = 1 << 10
-        options.replicaSettings.raft.maximumAppendSizeBytes = 4 << 10
-        options.groupSettings.requestTimeoutMilliseconds = 3_000
-        return options
-    }
 
     // MARK: Events
 

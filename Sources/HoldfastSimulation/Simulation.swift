@@ -58,7 +58,8 @@ enum SimulationEvent {
         switch self {
         case .deliver(let to, .raft(let message)):
             "node \(to) receives from \(message.from.rawValue - 1), term \(message.term): \(message.body)"
-        case .deliver(let to, .aside(let from, _, _)): "node \(to) receives an aside from \(from.rawValue - 1)"
+        case .deliver(let to, .aside(let from, _, _)):
+            "node \(to) receives an aside from \(from.rawValue - 1)"
         case .turn(let node, _): "node \(node) ends its turn"
         case .timer(let node, _): "node \(node) reaches a deadline"
         case .syncDone(let node, _): "node \(node) has synced its log"

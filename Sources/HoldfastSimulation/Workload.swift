@@ -115,7 +115,8 @@ struct Workload {
         if revision < mustSee {
             run.noted = SimulationFailure(
                 "linearizable reads",
-                "node \(node.number) answered a read at revision \(revision), \(mustSee) was acknowledged before")
+                "node \(node.number) answered a read at revision \(revision), \(mustSee) was acknowledged before"
+            )
         }
         highestAcknowledged = max(highestAcknowledged, revision)
     }
@@ -184,7 +185,8 @@ struct Workload {
                 }
             case .failed:
                 guard count == 0 else {
-                    throw SimulationFailure("refusals", "operation \(operation) failed for certain and was executed")
+                    throw SimulationFailure(
+                        "refusals", "operation \(operation) failed for certain and was executed")
                 }
             case .unknown:
                 break
@@ -239,7 +241,8 @@ struct SimulatedWatch {
         }
         guard batch.throughRevision <= lastRevision else {
             throw SimulationFailure(
-                "watches", "node \(node.number) claims revision \(batch.throughRevision) after \(lastRevision)")
+                "watches",
+                "node \(node.number) claims revision \(batch.throughRevision) after \(lastRevision)")
         }
     }
 }

@@ -158,7 +158,8 @@ extension KeyValueGroup {
         guard !expired.isEmpty else { return }
         let proposals = expired.map { lease in
             Proposal(
-                id: .none, payload: ByteSlice(Command.leaseRevoke(lease.id, generation: lease.generation).encode()),
+                id: .none,
+                payload: ByteSlice(Command.leaseRevoke(lease.id, generation: lease.generation).encode()),
                 needsSpace: false)
         }
         _ = replica.propose(proposals, now: now)

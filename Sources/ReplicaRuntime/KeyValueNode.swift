@@ -80,7 +80,11 @@ public final class KeyValueNode: @unchecked Sendable {
         self.loop = loop
         self.logger = logger
         self.onFailure = onFailure
-        let recovered = try RecoveredNode(options)
+        let recovered = try RecoveredNode(
+            directory: options.dataDirectory,
+            identity: NodeIdentity(cluster: options.clusterID, node: options.nodeID, name: options.name),
+            membership: Membership(voters: options.peers.map(\.node)), logOptions: options.logOptions,
+            fileSystem: options.fileSystem)
         directory = recovered.directory
         worker = SnapshotWorker(
             files: SnapshotFiles(store: recovered.snapshots, group: KeyValueNode.groupID))
@@ -102,7 +106,8 @@ public final class KeyValueNode: @unchecked Sendable {
             group: KeyValueNode.groupID, core: core, snapshot: recovered.state.snapshot, machine: group,
             environment: environment, settings: options.replicaSettings)
         group.attach(replica)
-        group.onAnnouncement = { [weak self] peer, bytes in self?.announcements[peer] = ByteSlice(bytes.bytes) }
+        group.onAnnouncement = { [weak self] peer, bytes in self?.announcements[peer] = ByteSlice(bytes.bytes)
+        }
         transport.delegate = self
         let loopOfLog = loop
         let node = WeakNode(self)

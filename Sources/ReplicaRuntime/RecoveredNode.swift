@@ -41,13 +41,17 @@ public struct RecoveredNode {
     public let report: RecoveryReport
 
     /// Opens the directory, and reads the log and the snapshot that it starts after.
-    public init(_ options: KeyValueNodeOptions) throws(NodeError) {
-        let identity = NodeIdentity(cluster: options.clusterID, node: options.nodeID, name: options.name)
+    ///
+    /// - Parameter membership: what a directory without a snapshot starts with, and what one with a snapshot
+    ///   must agree with.
+    public init(
+        directory path: FilePath, identity: NodeIdentity, membership: Membership,
+        logOptions: WriteAheadLogOptions, fileSystem: any FileSystem
+    ) throws(NodeError) {
         let opened: WriteAheadLog.Opened
         do throws(DataDirectoryError) {
-            directory = try DataDirectory.open(
-                options.dataDirectory, identity: identity, fileSystem: options.fileSystem)
-            opened = try directory.openLog(options: options.logOptions)
+            directory = try DataDirectory.open(path, identity: identity, fileSystem: fileSystem)
+            opened = try directory.openLog(options: logOptions)
             snapshots = try directory.openSnapshots()
         } catch {
             throw .dataDirectory(error)
@@ -55,7 +59,6 @@ public struct RecoveredNode {
         log = opened.log
         report = opened.report
         let found = opened.groups.first { $0.group == KeyValueNode.groupID }
-        let membership = Membership(voters: options.peers.map(\.node))
         if let snapshot = found?.snapshot {
             guard snapshot.membership == membership else {
                 throw .membershipDiffers(
@@ -79,7 +82,8 @@ public struct RecoveredNode {
         var bytes = ByteSlice()
         var reader = SnapshotReader()
         do throws(SnapshotError) {
-            let isThere = try snapshots.contains(KeyValueNode.groupID, index: metadata.index, term: metadata.term)
+            let isThere = try snapshots.contains(
+                KeyValueNode.groupID, index: metadata.index, term: metadata.term)
             file =
                 isThere
                 ? try snapshots.open(KeyValueNode.groupID, metadata)

@@ -86,7 +86,8 @@ public final class SnapshotFiles {
             receiving?.abandon()
             receiving = try storing { () throws(SnapshotError) in try store.begin(group, chunk.metadata) }
         }
-        guard let writer = receiving, writer.metadata == chunk.metadata, writer.sizeBytes == chunk.offset else {
+        guard let writer = receiving, writer.metadata == chunk.metadata, writer.sizeBytes == chunk.offset
+        else {
             throw .abandoned
         }
         try storing { () throws(SnapshotError) in try writer.append(chunk.bytes) }

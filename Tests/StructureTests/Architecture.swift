@@ -36,7 +36,7 @@ enum Architecture {
             [
                 "ConsensusTypes", "KeyValueCore", "WriteAheadLog", "PeerTransport", "ReplicaRuntime",
                 "EtcdAPI",
-                "EtcdClient", "HoldfastSimulation", "ArgumentParser", "Logging",
+                "EtcdClient", "HoldfastSimulation", "ArgumentParser", "Logging", "SystemPackage",
             ] + sockets + http + system
         ),
     ]
