@@ -82,6 +82,7 @@ import Testing
     @Test func connectionsWithoutHandshakeAreBounded() async throws {
         var limits = TestNode.fastLimits
         limits.maximumPendingConnections = 4
+        limits.handshakeTimeoutMilliseconds = 3_600_000
         let nodes = [try await TestNode.start(1, limits: limits), try await TestNode.start(2)]
         var clients: [RawClient] = []
         for _ in 0..<20 {

@@ -29,6 +29,25 @@ import Testing
         try await node.shutdown()
     }
 
+    /// The peer comes up later and does not dial itself: only this node's schedule finds it.
+    @Test func refusedPeerIsDialledAgain() async throws {
+        let reserved = try await RawServer.start { _, _ in }
+        let address = reserved.address(as: 2)
+        await reserved.close()
+        let node = try await TestNode.start(1)
+        try await node.setPeers([address])
+        try await waitForLog(node, "nothing listens there")
+        let server = try await RawServer.start(port: address.port) { channel, bytes in
+            if bytes.readableBytes == helloBytes(from: 1, to: 2).count {
+                let welcome = helloBytes(from: 2, to: 1, kind: .welcome)
+                channel.writeAndFlush(ByteBuffer(bytes: welcome), promise: nil)
+            }
+        }
+        try await node.wait(for: .connected(NodeID(2)))
+        try await node.shutdown()
+        await server.close()
+    }
+
     @Test func restartedPeerIsReportedAndConnectedAgain() async throws {
         let nodes = try await connectedNodes(2)
         try await nodes[1].shutdown()

@@ -1,3 +1,4 @@
+import CHoldfastChecksum
 import ConsensusTypes
 import Foundation
 import NIOCore
@@ -110,6 +111,20 @@ import Testing
         let bytes = FrameDecoder.preamble + frame(.message, [UInt8](repeating: 0, count: 100))
         bytes.withUnsafeBytes { decoder.append($0) }
         #expect(try decoder.next()?.payload.count == 100)
+    }
+
+    /// Headers that break a rule although their checksum is right: length 0, then kind, channel and zeros.
+    @Test(arguments: [
+        [6, 0, 0, 0], [255, 0, 0, 0], [3, 1, 0, 0], [0, 1, 0, 0], [5, 0, 1, 0], [5, 0, 0, 1],
+    ]) func headerThatBreaksARule(_ rest: [UInt8]) {
+        var writer = ByteWriter()
+        writer.write(UInt32(0))
+        rest.withUnsafeBytes { writer.writeRaw($0) }
+        let checksum = writer.bytes.withUnsafeBytes { holdfast_crc32c(0, $0.baseAddress, $0.count) }
+        writer.write(checksum)
+        var decoder = FrameDecoder(maximumPayloadBytes: 100)
+        (FrameDecoder.preamble + writer.bytes).withUnsafeBytes { decoder.append($0) }
+        #expect(throws: FrameError.self) { try decoder.next() }
     }
 
     @Test func wrongPreambleIsFoundAtItsFirstByte() throws {

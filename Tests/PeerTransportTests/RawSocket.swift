@@ -83,10 +83,11 @@ struct RawServer: Sendable {
 
     /// - Parameter reaction: given the connection and everything that it has received, after each read.
     static func start(
-        autoRead: Bool = true, reaction: @escaping @Sendable (any Channel, ByteBuffer) -> Void
+        port: Int = 0, reaction: @escaping @Sendable (any Channel, ByteBuffer) -> Void
     ) async throws -> RawServer {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let channel = try await ServerBootstrap(group: loop)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.socketOption(.so_rcvbuf), value: 65_536)
             .childChannelInitializer { child in
                 child.eventLoop.makeCompletedFuture {
@@ -95,7 +96,7 @@ struct RawServer: Sendable {
                         CollectingHandler(closed: closed, reaction: reaction))
                 }
             }
-            .bind(host: "127.0.0.1", port: 0).get()
+            .bind(host: "127.0.0.1", port: port).get()
         return RawServer(channel: channel)
     }
 
