@@ -15,11 +15,9 @@ extension KeyValueStore {
     {
         var path: [Bool] = []
         choosePath(request, into: &path)
-        var position = 0
-        var canFailMidway = false
-        try check(request, path, &position, &canFailMidway)
+        let canFailMidway = try check(request, path)
         var changes = ChangeSet(main: revision + 1)
-        position = 0
+        var position = 0
         guard canFailMidway else {
             var response = try carryOut(request, path, &position, &changes)
             finish(changes)
@@ -64,32 +62,51 @@ extension KeyValueStore {
             for: KeyValue(key: [], value: [], createRevision: 0, modRevision: 0, version: 0))
     }
 
-    private func check(
-        _ request: TransactionRequest, _ path: [Bool], _ position: inout Int, _ canFailMidway: inout Bool
+    /// Every put first, then every range, so that of several errors the one is reported that etcd reports.
+    /// True where an operation can still fail once others have been carried out.
+    private func check(_ request: TransactionRequest, _ path: [Bool]) throws(KeyValueError) -> Bool {
+        var canFailMidway = false
+        var position = 0
+        try visitChosen(request, path, &position) { operation throws(KeyValueError) in
+            guard case .put(let put) = operation else { return }
+            if put.key.isEmpty { throw .emptyKey }
+            guard put.key.count + put.value.count <= KeyValueLimits.maximumPairSizeBytes else {
+                throw .requestTooLarge
+            }
+            if put.ignoreValue || put.ignoreLease {
+                guard keyValue(put.key) != nil else { throw .keyNotFound }
+                canFailMidway = true
+            }
+            try checkLease(of: put)
+        }
+        position = 0
+        try visitChosen(request, path, &position) { operation throws(KeyValueError) in
+            switch operation {
+            case .range(let range):
+                guard !range.range.key.isEmpty else { throw .emptyKey }
+                guard range.revision != 0 else { return }
+                guard range.revision <= revision else { throw .futureRevision }
+                guard range.revision >= compactRevision else { throw .compacted }
+            case .deleteRange(let deletion):
+                guard !deletion.range.key.isEmpty else { throw .emptyKey }
+            case .put, .transaction: return
+            }
+        }
+        return canFailMidway
+    }
+
+    /// Hands out the operations that will be carried out, nested ones included.
+    private func visitChosen(
+        _ request: TransactionRequest, _ path: [Bool], _ position: inout Int,
+        _ body: (Operation) throws(KeyValueError) -> Void
     ) throws(KeyValueError) {
         let succeeded = path[position]
         position += 1
         for operation in succeeded ? request.success : request.failure {
-            switch operation {
-            case .range(let range):
-                guard !range.range.key.isEmpty else { throw .emptyKey }
-                guard range.revision != 0 else { continue }
-                guard range.revision <= revision else { throw .futureRevision }
-                guard range.revision >= compactRevision else { throw .compacted }
-            case .put(let put):
-                if put.key.isEmpty { throw .emptyKey }
-                guard put.key.count + put.value.count <= KeyValueLimits.maximumPairSizeBytes else {
-                    throw .requestTooLarge
-                }
-                if put.ignoreValue || put.ignoreLease {
-                    guard keyValue(put.key) != nil else { throw .keyNotFound }
-                    canFailMidway = true
-                }
-                try checkLease(of: put)
-            case .deleteRange(let deletion):
-                guard !deletion.range.key.isEmpty else { throw .emptyKey }
-            case .transaction(let nested):
-                try check(nested, path, &position, &canFailMidway)
+            if case .transaction(let nested) = operation {
+                try visitChosen(nested, path, &position, body)
+            } else {
+                try body(operation)
             }
         }
     }

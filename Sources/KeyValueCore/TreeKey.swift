@@ -1,8 +1,8 @@
 /// A key of an ``OrderedTree``.
 ///
-/// Keys that live elsewhere in memory may have *heads*: eight bytes that a node keeps beside its keys, so that
-/// most steps of a search touch no key at all. A head stands for the bytes after a prefix that all keys of
-/// the node share.
+/// Keys that live elsewhere in memory may have *heads*: eight bytes that a node keeps beside its keys, so
+/// that most steps of a search touch no key at all. A head stands for the bytes after a prefix that all keys
+/// of the node share.
 protocol TreeKey: Comparable, Sendable {
     static var hasHeads: Bool { get }
 

@@ -125,10 +125,15 @@ import Testing
         #expect(
             try eager.hash(atRevision: store.compactRevision) == store.hash(atRevision: store.compactRevision)
         )
-        for target in [store.revision - 150, store.revision - 1] {
+        for target in [150, 149, 148, 147, 146, 145, 1].map({ store.revision - $0 }) {
             try store.compact(to: target)
             try eager.compact(to: target)
             while eager.prune(maximumRecords: 100) {}
+            // Also where the pair before an event is compacted, but not freed yet.
+            let all = EventSelection(range: .all, previousKeyValues: true)
+            let events = try store.events(from: target, through: store.revision, matching: all)
+            #expect(try events == eager.events(from: target, through: store.revision, matching: all))
+            #expect(events.events[0].previous == nil)
             #expect(try eager.hash(atRevision: 0) == store.hash(atRevision: 0))
             #expect(eager.keyCount == store.keyCount)
         }
@@ -138,6 +143,23 @@ import Testing
         while store.prune(maximumRecords: 100) {}
         #expect(store.sizeBytes == eager.sizeBytes)
         #expect(store.versionCount == eager.versionCount)
+        #expect(store.problem == nil)
+    }
+
+    /// Deletions that were kept because they happened at the compact revision go with the next compaction,
+    /// even if freeing was in the middle of them.
+    @Test(arguments: [0, 1, 1_500, 2_999, 3_000, 3_500, 4_500, 6_000])
+    func compactingInTheMiddleOfFreeing(freedBefore: Int) throws {
+        var store = KeyValueStore()
+        for step in 0..<3_000 { try store.put("k\(step)") }
+        try store.delete("..")
+        try store.compact(to: store.revision)
+        if freedBefore > 0 { _ = store.prune(maximumRecords: freedBefore) }
+        try store.put("a")
+        try store.compact(to: store.revision)
+        while store.prune(maximumRecords: 1_000) {}
+        #expect(store.versionCount == 1)
+        #expect(store.index.count == 1)
         #expect(store.problem == nil)
     }
 

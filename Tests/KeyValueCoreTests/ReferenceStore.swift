@@ -162,21 +162,21 @@ struct ReferenceStore {
     }
 
     private func check(_ operations: [(Operation, Plan?)]) throws(KeyValueError) {
-        for (operation, plan) in operations {
-            switch operation {
-            case .range(let request):
-                if request.revision == 0 { continue }
-                if request.revision > revision { throw .futureRevision }
-                if request.revision < compactRevision { throw .compacted }
-            case .put(let request):
-                if request.ignoreValue || request.ignoreLease, latest(request.key, at: revision) == nil {
-                    throw .keyNotFound
-                }
-                if let lease = request.lease, leases[lease.rawValue] == nil { throw .leaseNotFound }
-            case .deleteRange: continue
-            case .transaction: try check(plan!.operations)
+        let all = flattened(operations)
+        for case .put(let request) in all {
+            if request.ignoreValue || request.ignoreLease, latest(request.key, at: revision) == nil {
+                throw .keyNotFound
             }
+            if let lease = request.lease, leases[lease.rawValue] == nil { throw .leaseNotFound }
         }
+        for case .range(let request) in all where request.revision != 0 {
+            if request.revision > revision { throw .futureRevision }
+            if request.revision < compactRevision { throw .compacted }
+        }
+    }
+
+    private func flattened(_ operations: [(Operation, Plan?)]) -> [Operation] {
+        operations.flatMap { operation, plan in plan.map { flattened($0.operations) } ?? [operation] }
     }
 
     private mutating func run(

@@ -8,7 +8,7 @@ import Testing
         var writer = store.snapshotWriter()
         var all: [UInt8] = []
         while let chunk = writer.nextChunk(maximumSizeBytes: chunkSize) {
-            precondition(chunk.count <= chunkSize && !chunk.isEmpty)
+            precondition(chunk.count <= chunkSize && !chunk.isEmpty && all.count < 1 << 20)
             all += chunk
         }
         return all
