@@ -149,6 +149,83 @@ import Testing
         }
     }
 
+    /// Requests that wait for room go when their streams do, however many come and go.
+    @Test func requestsGivenUpWhileWaiting() async throws {
+        var limits = ServerLimits()
+        limits.unsentHighWatermarkBytes = 1_000
+        limits.maximumConcurrentStreams = 10
+        try await TestServer.run(limits: limits) { server in
+            let client = try await server.client()
+            try await client.put("big", String(repeating: "v", count: 60_000))
+            let socket = try await server.socket()
+            await socket.send(Frame.preface)
+            await socket.send(.settings([(4, 0)]))
+            await socket.send(
+                .call("/etcdserverpb.KV/Range", stream: 1),
+                .message(FlowControlTests.get("big"), stream: 1))
+            try await server.until("the connection is congested") { core, _ in core.unsentBytes > 60_000 }
+            let before = try await server.with { $0.proposalCount }
+            for number in 1...100 {
+                let stream = UInt32(number * 2 + 1)
+                await socket.send(
+                    .call("/etcdserverpb.KV/Put", stream: stream),
+                    .message(
+                        [0x0A, 1, 0x61] + [0x12, 100] + [UInt8](repeating: 1, count: 100), stream: stream),
+                    .reset(stream))
+            }
+            await socket.send(
+                .call("/etcdserverpb.KV/Put", stream: 301), .message([0x0A, 1, 0x61], stream: 301))
+            try await server.until("the last has come") { core, _ in core.bufferedRequestBytes == 3 }
+            #expect(try await server.withCore { $0.deferredCount } <= 21)
+            #expect(try await server.with { $0.proposalCount } == before)
+            await socket.send(.windowUpdate(1 << 20, stream: 1))
+            #expect(await socket.until { $0.frames.contains { $0.stream == 301 } })
+            #expect(try await server.with { $0.proposalCount } == before + 1)
+        }
+    }
+
+    /// A few that hoard cannot stop the others, and do not stay.
+    @Test func hoarders() async throws {
+        var limits = ServerLimits()
+        limits.maximumUnsentBytes = 100_000
+        limits.keepaliveTimeoutMilliseconds = 50
+        try await TestServer.run(limits: limits) { server in
+            let client = try await server.client()
+            try await client.put("big", String(repeating: "v", count: 150_000))
+            try await client.put("small", "s")
+            let socket = try await server.socket()
+            await socket.send(Frame.preface)
+            await socket.send(.settings([(4, 0)]))
+            for stream: UInt32 in [1, 3] {
+                await socket.send(
+                    .call("/etcdserverpb.KV/Range", stream: stream),
+                    .message(FlowControlTests.get("big"), stream: stream))
+            }
+            try await server.until("it hoards") { core, _ in core.openStreamCount == 1 }
+            #expect(try await server.withCore { $0.unsentBytes } > 150_000)
+            #expect(try await client.get("small") == Array("s".utf8))
+            #expect(await socket.untilClosed())
+            #expect(socket.frames.first { $0.kind == Frame.Kind.goAway }?.errorCode == 11)
+            try await server.until("nothing is left") { core, _ in core.unsentBytes == 0 }
+        }
+    }
+
+    @Test func requestThatNeverArrives() async throws {
+        var limits = ServerLimits()
+        limits.requestTimeoutMilliseconds = 50
+        try await TestServer.run(limits: limits) { server in
+            let socket = try await server.socket()
+            await socket.send(Frame.preface)
+            await socket.send(
+                .settings(), .call("/etcdserverpb.KV/Put", stream: 1),
+                Frame(kind: Frame.Kind.data, stream: 1, payload: [0, 0, 0, 0, 9, 1]))
+            #expect(
+                await socket.until { $0.frames.contains { $0.stream == 1 && $0.kind == Frame.Kind.headers } })
+            let answer = try RawAnswer(socket.frames)
+            #expect(answer.code == 4, "\(answer)")
+        }
+    }
+
     /// The windows for what we receive are opened again: far more than one window's worth goes through.
     @Test func windowsAreReplenished() async throws {
         try await TestServer.run { server in

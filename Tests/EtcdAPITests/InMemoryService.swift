@@ -12,6 +12,8 @@ final class InMemoryService: KeyValueService {
     var isSpaceExhausted = false
     /// Answers every proposal, read and lease call.
     var failure: ServiceError?
+    /// Watches are not told of what was applied.
+    var keepsWatchersWaiting = false
     /// Nothing is answered until ``release()``.
     var isHolding = false
     var members = [
@@ -71,7 +73,7 @@ final class InMemoryService: KeyValueService {
     }
 
     private func tellWatchers() {
-        guard watches.hasPending else { return }
+        guard watches.hasPending, !keepsWatchersWaiting else { return }
         eventLoop.assumeIsolated().execute { [self] in
             for id in watches.takePending(limit: .max) {
                 handlers[id]?()

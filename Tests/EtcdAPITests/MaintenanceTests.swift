@@ -123,6 +123,19 @@ import Testing
         }
     }
 
+    /// What a client sent is quoted, but not at any length.
+    @Test func longNames() async throws {
+        try await TestServer.run { server in
+            let client = try await server.client()
+            let status = await failure {
+                let _: Etcdserverpb_HashRequest = try await client.call(
+                    "/etcdserverpb.KV/" + String(repeating: "x", count: 5_000), Etcdserverpb_HashRequest())
+            }
+            #expect(status?.code == .unimplemented)
+            #expect(status?.message.utf8.count == 1_024)
+        }
+    }
+
     /// Clients that need a leader (`hasleader`) are told at once, and their streams end, where there is none.
     @Test func requiresLeader() async throws {
         try await TestServer.run { server in

@@ -96,6 +96,15 @@ final class TestServer: Sendable {
     }
 }
 
+extension ServerCore {
+    /// Calls that have not been answered.
+    var openStreamCount: Int {
+        connections.values.reduce(0) { $0 + $1.streams.values.count { !$0.isFinished } }
+    }
+
+    var deferredCount: Int { connections.values.reduce(0) { $0 + $1.deferred.count } }
+}
+
 /// The status that a call fails with, or `nil` where it succeeds.
 func failure(_ body: () async throws -> Void) async -> GRPCStatus? {
     do {

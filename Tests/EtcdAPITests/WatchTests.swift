@@ -203,6 +203,26 @@ private struct WatchReader {
         }
     }
 
+    /// Applied is not delivered: a watch that has not been told yet holds the notice back.
+    @Test func progressBetweenApplyingAndTelling() async throws {
+        try await TestServer.run { server in
+            let client = try await server.client()
+            var reader = await WatchReader(client)
+            reader.create("a")
+            #expect(try await reader.next().created)
+            try await server.with { $0.keepsWatchersWaiting = true }
+            try await client.put("a", "1")
+            reader.askForProgress()
+            let notice = try await reader.next()
+            #expect(notice.watchID == -1 && notice.header.revision == 1)
+            try await server.with { $0.keepsWatchersWaiting = false }
+            try await client.put("a", "2")
+            #expect(try await reader.next().events.map(\.kv.modRevision) == [2, 3])
+            reader.askForProgress()
+            #expect(try await reader.next().header.revision == 3)
+        }
+    }
+
     @Test func fragments() async throws {
         try await TestServer.run { server in
             let client = try await server.client()

@@ -75,14 +75,39 @@ extension GRPCConnection {
         if !deferred.isEmpty, !isCongested {
             markDirty()
         }
+        if isHoardingWithoutProgress(now: now) {
+            goAwayAndClose(.enhanceYourCalm, "answers are left unread while the server is short of room")
+            return
+        }
         let leaderless = core.isLeaderlessForLong
-        for stream in Array(streams.values) {
-            if leaderless, stream.requiresLeader, !stream.isFinished {
+        for stream in Array(streams.values) where !stream.isFinished {
+            if leaderless, stream.requiresLeader {
                 finish(stream, EtcdStatus.noLeader)
+            } else if !stream.isDispatched,
+                now - stream.openedAt > .milliseconds(Int64(limits.requestTimeoutMilliseconds))
+            {
+                finish(stream, GRPCStatus(.deadlineExceeded, "the request did not arrive in time"))
             } else {
                 stream.handler?.sweep(now: now)
             }
         }
+    }
+
+    /// All connections together have more unsent than they may, and this one holds a part of it that its
+    /// client does not take.
+    private func isHoardingWithoutProgress(now: NIODeadline) -> Bool {
+        guard !hasProgressed, core.unsentBytes > limits.maximumUnsentBytes,
+            unsentBytes > limits.shareBytesPerConnection
+        else {
+            hasProgressed = false
+            stalledSince = nil
+            return false
+        }
+        guard let since = stalledSince else {
+            stalledSince = now
+            return false
+        }
+        return now - since > .milliseconds(Int64(limits.keepaliveTimeoutMilliseconds))
     }
 
     /// Ends calls whose time is up.

@@ -58,7 +58,8 @@ extension GRPCConnection {
             return
         }
         highestStreamID = max(highestStreamID, id)
-        let stream = GRPCStream(id: id, maximumMessageSizeBytes: limits.maximumMessageSizeBytes)
+        let stream = GRPCStream(
+            id: id, maximumMessageSizeBytes: limits.maximumMessageSizeBytes, openedAt: lastReadAt)
         stream.isRemoteClosed = endStream
         streams[id] = stream
         let head = RequestHead(headers)
@@ -135,25 +136,29 @@ extension GRPCConnection {
             stream.message = message
         }
         guard stream.isRemoteClosed else { return }
-        guard let message = stream.message, stream.reader.bufferedBytes == 0 else {
+        guard stream.message != nil, stream.reader.bufferedBytes == 0 else {
             finish(stream, GRPCStatus(.internal, "the request ended before its message was complete"))
             return
         }
         stream.isDispatched = true
-        let method = stream.method!
-        let call = GRPCCall(connection: self, streamID: stream.id)
         if isCongested {
-            let services = core.services
-            whenUncongested(stream.id) { services.call(method, call, message) }
+            // The message stays with the stream, so that it goes when the stream does.
+            deferBody(of: stream.id) { [unowned self, unowned stream] in dispatch(stream) }
         } else {
-            stream.message = nil
-            guard outstandingOperations < limits.maximumConcurrentStreams * 2 else {
-                // Requests that were sent and reset at once still cost what they cost.
-                finish(stream, EtcdStatus.tooManyRequests)
-                return
-            }
-            core.services.call(method, call, message)
+            dispatch(stream)
         }
+    }
+
+    private func dispatch(_ stream: GRPCStream) {
+        guard let message = stream.message else { preconditionFailure("a request is dispatched once") }
+        stream.message = nil
+        countBuffered(stream)
+        guard outstandingOperations < limits.maximumConcurrentStreams * 2 else {
+            // Requests that were sent and reset at once still cost what they cost.
+            finish(stream, EtcdStatus.tooManyRequests)
+            return
+        }
+        core.services.call(stream.method!, GRPCCall(connection: self, streamID: stream.id), message)
     }
 
     func processMessages(_ stream: GRPCStream) throws(MessageReader.Failure) {
@@ -182,6 +187,7 @@ extension GRPCConnection {
         if change > 0,
             bufferedBytes > limits.maximumBufferedRequestBytesPerConnection
                 || core.bufferedRequestBytes > limits.maximumBufferedRequestBytes
+                    && bufferedBytes > limits.shareBytesPerConnection
         {
             finish(stream, EtcdStatus.tooManyRequests)
         }

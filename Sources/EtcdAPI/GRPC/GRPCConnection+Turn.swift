@@ -39,8 +39,6 @@ extension GRPCConnection {
 
     func resume(_ id: HTTP2StreamID, _ body: () -> Void) {
         guard let stream = streams[id], !stream.isFinished else { return }
-        stream.message = nil
-        countBuffered(stream)
         body()
     }
 

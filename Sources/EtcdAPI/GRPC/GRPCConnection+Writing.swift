@@ -6,7 +6,8 @@ import NIOHTTP2
 extension GRPCConnection {
     /// The client leaves so much unread that no further answer may be made for it.
     var isCongested: Bool {
-        unsentBytes > limits.unsentHighWatermarkBytes || core.unsentBytes > limits.maximumUnsentBytes
+        unsentBytes > limits.unsentHighWatermarkBytes
+            || core.unsentBytes > limits.maximumUnsentBytes && unsentBytes > limits.shareBytesPerConnection
     }
 
     func hasRoom(_ id: HTTP2StreamID) -> Bool {
@@ -17,23 +18,46 @@ extension GRPCConnection {
             return false
         }
         if isCongested {
-            // Others' bytes are in the way, so this stream's own will not tell when they have gone.
             stream.isWaitingForRoom = true
-            deferred.append((id, { [unowned self] in noteRoom(id) }))
+            waitForOthers(stream)
             return false
         }
         return true
     }
 
-    func noteRoom(_ id: HTTP2StreamID) {
-        guard let stream = streams[id], stream.isWaitingForRoom else { return }
+    /// Other streams' bytes are in the way, so this one's own will not tell when they have gone.
+    private func waitForOthers(_ stream: GRPCStream) {
+        guard !stream.isDeferred else { return }
+        stream.isDeferred = true
+        deferBody(of: stream.id) { [unowned self, unowned stream] in
+            stream.isDeferred = false
+            noteRoom(stream)
+        }
+    }
+
+    private func noteRoom(_ stream: GRPCStream) {
+        guard stream.isWaitingForRoom else { return }
+        if isCongested { return waitForOthers(stream) }
         stream.isWaitingForRoom = false
-        roomQueue.append(id)
+        roomQueue.append(stream.id)
         markDirty()
     }
 
     func whenUncongested(_ id: HTTP2StreamID, _ body: @escaping () -> Void) {
         guard isCongested else { return body() }
+        deferBody(of: id, body)
+    }
+
+    /// Runs `body` once the connection is no longer congested, if the stream is still there then.
+    func deferBody(of id: HTTP2StreamID, _ body: @escaping () -> Void) {
+        // Streams that were given up must not gather here.
+        if deferred.count > 2 * limits.maximumConcurrentStreams {
+            var live: CircularBuffer<(HTTP2StreamID, () -> Void)> = CircularBuffer()
+            for item in deferred where streams[item.0].map({ !$0.isFinished }) ?? false {
+                live.append(item)
+            }
+            deferred = live
+        }
         deferred.append((id, body))
     }
 
@@ -98,7 +122,7 @@ extension GRPCConnection {
             return false
         }
         guard unsentBytes <= limits.maximumUnsentBytesPerConnection,
-            core.unsentBytes <= 2 * limits.maximumUnsentBytes
+            core.unsentBytes <= 2 * limits.maximumUnsentBytes || unsentBytes <= limits.shareBytesPerConnection
         else {
             finish(
                 stream,
@@ -173,8 +197,9 @@ extension GRPCConnection {
         stream.unsentBytes -= size
         unsentBytes -= size
         core.unsentBytes -= size
+        hasProgressed = true
         if stream.isWaitingForRoom, stream.unsentBytes <= limits.streamUnsentHighWatermarkBytes / 2 {
-            noteRoom(id)
+            noteRoom(stream)
         }
         if !deferred.isEmpty, !isCongested {
             markDirty()

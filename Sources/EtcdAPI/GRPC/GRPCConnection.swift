@@ -53,6 +53,9 @@ final class GRPCConnection: ChannelInboundHandler, NIOHTTP2FrameDelegate {
     let acceptedAt = NIODeadline.now()
     var lastReadAt = NIODeadline.now()
     var pingSentAt: NIODeadline?
+    /// The client has taken something since the last sweep.
+    var hasProgressed = false
+    var stalledSince: NIODeadline?
     var idleControlFrames = 0
     var idleControlFramesSince = NIODeadline.now()
 

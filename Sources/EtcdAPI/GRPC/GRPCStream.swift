@@ -36,13 +36,18 @@ final class GRPCStream {
     var isDispatched = false
     /// Nothing more of this stream is carried out until there is room for answers.
     var isWaitingForRoom = false
+    /// Stands among the connection's ``GRPCConnection/deferred`` for room.
+    var isDeferred = false
+    /// When the connection was last read before this stream began.
+    let openedAt: NIODeadline
     /// What the stream's window was not opened by while it waited.
     var withheldWindowBytes = 0
     /// The client wants the call to end when there is no leader (metadata `hasleader`).
     var requiresLeader = false
 
-    init(id: HTTP2StreamID, maximumMessageSizeBytes: Int) {
+    init(id: HTTP2StreamID, maximumMessageSizeBytes: Int, openedAt: NIODeadline) {
         self.id = id
+        self.openedAt = openedAt
         reader = MessageReader(maximumSizeBytes: maximumMessageSizeBytes)
     }
 }

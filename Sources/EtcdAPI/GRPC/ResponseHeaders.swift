@@ -5,12 +5,20 @@ enum ResponseHeaders {
     static let initial: HPACKHeaders = [":status": "200", "content-type": "application/grpc"]
     static let okTrailers: HPACKHeaders = ["grpc-status": "0"]
 
+    /// A message may quote what a client sent; the headers must stay small all the same.
+    private static let maximumMessageSizeBytes = 1_024
+
+    private static func add(_ message: String, to headers: inout HPACKHeaders) {
+        guard !message.isEmpty else { return }
+        let bytes = message.utf8.prefix(maximumMessageSizeBytes)
+        headers.add(
+            name: "grpc-message", value: PercentEncoding.encode(String(decoding: bytes, as: UTF8.self)))
+    }
+
     /// The end of a call whose headers were sent.
     static func trailers(_ status: GRPCStatus) -> HPACKHeaders {
         var headers: HPACKHeaders = ["grpc-status": String(status.code.rawValue)]
-        if !status.message.isEmpty {
-            headers.add(name: "grpc-message", value: PercentEncoding.encode(status.message))
-        }
+        add(status.message, to: &headers)
         return headers
     }
 
@@ -20,9 +28,7 @@ enum ResponseHeaders {
             ":status": String(httpStatus), "content-type": "application/grpc",
             "grpc-status": String(status.code.rawValue),
         ]
-        if !status.message.isEmpty {
-            headers.add(name: "grpc-message", value: PercentEncoding.encode(status.message))
-        }
+        add(status.message, to: &headers)
         return headers
     }
 }

@@ -44,10 +44,7 @@ public final class EtcdServer: Sendable {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let core = core.value
-                    guard core.connectionCount < core.limits.maximumConnections else {
-                        core.logger.warning("too many client connections: one was refused")
-                        throw ServerFull()
-                    }
+                    guard core.hasRoomForConnection() else { throw ServerFull() }
                     try channel.pipeline.syncOperations.addHandler(ProtocolDetector(core: core))
                 }
             }

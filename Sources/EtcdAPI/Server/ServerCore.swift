@@ -15,13 +15,14 @@ final class ServerCore {
     var unsentBytes = 0
     var bufferedRequestBytes = 0
 
-    private var connections: [ObjectIdentifier: GRPCConnection] = [:]
+    private(set) var connections: [ObjectIdentifier: GRPCConnection] = [:]
     private var others: [ObjectIdentifier: any Channel] = [:]
     private var dirty: [GRPCConnection] = []
     private var isTurnEndScheduled = false
     private var isDeadlineTickScheduled = false
     private var isSweepScheduled = false
     private var leaderlessSweeps = 0
+    private var didWarnOfConnections = false
     private(set) var isShuttingDown = false
     private var onEmpty: [() -> Void] = []
 
@@ -41,15 +42,24 @@ final class ServerCore {
 
     var connectionCount: Int { connections.count + others.count }
 
-    /// Calls that have not been answered.
-    var openStreamCount: Int {
-        connections.values.reduce(0) { $0 + $1.streams.values.count { !$0.isFinished } }
-    }
-
     var hasLeader: Bool { service.status.leader != nil }
 
     /// No leader has been known for some seconds.
     var isLeaderlessForLong: Bool { leaderlessSweeps >= 3 }
+
+    /// Warns once each time the bound is reached, and not for each connection.
+    func hasRoomForConnection() -> Bool {
+        if connectionCount < limits.maximumConnections {
+            if connectionCount < limits.maximumConnections / 10 * 9 { didWarnOfConnections = false }
+            return true
+        }
+        if !didWarnOfConnections {
+            didWarnOfConnections = true
+            logger.warning(
+                "client connections are refused", metadata: ["maximum": "\(limits.maximumConnections)"])
+        }
+        return false
+    }
 
     func add(_ connection: GRPCConnection) {
         connections[ObjectIdentifier(connection)] = connection

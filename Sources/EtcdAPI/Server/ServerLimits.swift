@@ -29,6 +29,9 @@ public struct ServerLimits: Hashable, Sendable {
     /// Responses that are finished beyond this are dropped and answered with an error.
     public var maximumUnsentBytesPerConnection = 64 << 20
     public var maximumUnsentBytes = 512 << 20
+    /// What a connection may hold of these when all of them together hold too much: those that hold more are
+    /// restrained, so that a few cannot stop everybody else.
+    public var shareBytesPerConnection = 64 << 10
     /// While one watch or keep-alive stream has more than this unsent, nothing more is put on it.
     public var streamUnsentHighWatermarkBytes = 256 << 10
 
@@ -43,6 +46,8 @@ public struct ServerLimits: Hashable, Sendable {
 
     /// How long a connection may take to say what it speaks, or to finish the head of an HTTP/1.1 request.
     public var handshakeTimeoutMilliseconds = 10_000
+    /// How long a request may take to arrive.
+    public var requestTimeoutMilliseconds = 120_000
     /// After this much silence a client is asked whether it is still there.
     public var keepaliveIntervalMilliseconds = 60_000
     /// How long it may take to answer that.
