@@ -95,7 +95,8 @@ final class DevCluster {
         printLine("Try:")
         printLine("  etcdctl --endpoints=\(endpoints) put greeting hello")
         printLine("  etcdctl --endpoints=\(endpoints) get greeting")
-        printLine("  kill -9 \(nodes[0].processID)   # then read again: nothing is lost")
+        let victim = nodes.first { LoopbackProbe.termIfLeader(port: $0.clientPort) != nil } ?? nodes[0]
+        printLine("  kill -9 \(victim.processID)   # \(victim.name), the leader; then read again: nothing is lost")
         printLine("Ctrl-C stops the cluster.")
     }
 

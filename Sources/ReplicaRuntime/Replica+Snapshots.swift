@@ -35,9 +35,21 @@ extension Replica {
     func snapshotMarkerPersisted(_ metadata: SnapshotMetadata) {
         guard metadata.index > snapshot.index else { return }
         snapshot = metadata
-        let trailing = min(UInt64(settings.trailingEntryCount), metadata.index.rawValue)
-        core.compactLog(through: LogIndex(metadata.index.rawValue - trailing), snapshot: metadata)
+        core.compactLog(through: lastIndexNotTrailing(behind: metadata.index), snapshot: metadata)
         environment.releaseLog(through: metadata)
+    }
+
+    /// Behind a snapshot a few entries stay for followers that are only a little behind: at most so many, and
+    /// at most so many bytes.
+    private func lastIndexNotTrailing(behind snapshotIndex: LogIndex) -> LogIndex {
+        var index = snapshotIndex
+        var sizeBytes = 0
+        while snapshotIndex - index < settings.trailingEntryCount, let entry = core.entry(at: index) {
+            sizeBytes += entry.approximateSizeBytes
+            if sizeBytes > settings.trailingSizeBytes { break }
+            index = index.previous
+        }
+        return index
     }
 
     /// `chunk` is `nil` where the snapshot cannot be read any more; the follower then starts on a newer one.

@@ -129,9 +129,12 @@ public final class Replica<Machine: ReplicaMachine> {
         precondition(!isInTurn, "a turn must not begin within a turn")
         isInTurn = true
         machine.turnEnded(now: now)
+        var rounds = 0
         while true {
             let effects = core.takeEffects(now: now)
             if effects.isEmpty { break }
+            rounds += 1
+            precondition(rounds < 1_000, "a turn of the group does not end")
             carryOut(effects, now: now)
             machine.turnEnded(now: now)
         }

@@ -10,6 +10,8 @@ public struct ReplicaSettings: Hashable, Sendable {
     public var snapshotLogSizeBytes = 256 << 20
     /// Entries that stay in memory behind a snapshot, for followers that are only a little behind.
     public var trailingEntryCount = 5_000
+    /// The most that these entries may take, so that large values do not fill the memory.
+    public var trailingSizeBytes = 32 << 20
 
     public init() {}
 }
