@@ -19,23 +19,25 @@ import Testing
         WorldFaults(loss: 100, duplication: 100, maximumDelayMilliseconds: 20, snapshot: 40),
         WorldFaults(
             loss: 20, duplication: 50, maximumDelayMilliseconds: 10, maximumDiskDelayMilliseconds: 20,
-            partition: 40, heal: 40, linkBreak: 40, snapshot: 60),
+            partition: 40, heal: 20, linkBreak: 40, snapshot: 60),
         WorldFaults(
             loss: 20, duplication: 20, maximumDelayMilliseconds: 10, maximumDiskDelayMilliseconds: 20,
             partition: 10, heal: 40, crash: 20, restart: 80, linkBreak: 20, snapshot: 60),
         WorldFaults(
-            loss: 50, duplication: 50, maximumDelayMilliseconds: 60, maximumDiskDelayMilliseconds: 100,
-            partition: 20, heal: 40, crash: 10, restart: 80, linkBreak: 20, snapshot: 100, diskFull: 20),
+            loss: 50, duplication: 50, maximumDelayMilliseconds: 25, maximumDiskDelayMilliseconds: 40,
+            partition: 20, heal: 30, crash: 10, restart: 60, linkBreak: 20, snapshot: 100, diskFull: 15),
     ]
 
     /// How many seeds each combination gets; more when `HOLDFAST_SEEDS` says so.
     static let seeds: UInt64 =
-        ProcessInfo.processInfo.environment["HOLDFAST_SEEDS"].flatMap(UInt64.init) ?? 20
+        ProcessInfo.processInfo.environment["HOLDFAST_SEEDS"].flatMap(UInt64.init) ?? 12
 
     @Test(arguments: 0..<25)
     func figure3HoldsAndProgressResumes(combination: Int) {
         var answeredReads = 0
         var committed: UInt64 = 0
+        var leaders = 0
+        var restores = 0
         for seed in 0..<Self.seeds {
             let world = Self.run(combination: combination, seed: seed, traces: false)
             if let failure = world.checker.failure {
@@ -44,10 +46,17 @@ import Testing
             }
             answeredReads += world.answeredReadCount
             committed += world.checker.commitIndex.rawValue
+            leaders += world.checker.leaderCount
+            restores += world.restoreCount
         }
         // A world in which nothing happens would prove nothing.
         #expect(committed > 30 * Self.seeds)
         #expect(answeredReads > 5 * Int(Self.seeds))
+        let faults = Self.faults[combination / 5]
+        if faults.crash > 0 || (faults.partition > 0 && combination % 5 != 0) {
+            #expect(leaders >= 2 * Int(Self.seeds))
+        }
+        if faults.snapshot > 0, combination % 5 != 0 { #expect(restores > 0) }
     }
 
     /// One world, with everything that happens: `HOLDFAST_WORLD=combination:seed`.

@@ -77,11 +77,11 @@ extension World {
     }
 
     mutating func checkCommitted(_ entries: [Entry], _ position: Int) {
-        let disks = nodes.map { ($0.id, $0.disk) }
+        let nodes = nodes
         let membership = membership
         checker.noteCommitted(entries, by: nodes[position].core) { index, term in
             membership.isQuorum { node in
-                disks.first { $0.0 == node }?.1.holds(index, term: term) ?? false
+                nodes.first { $0.id == node }?.disk.holds(index, term: term) ?? false
             }
         }
     }

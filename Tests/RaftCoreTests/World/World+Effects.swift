@@ -8,7 +8,10 @@ extension World {
         for round in 0..<64 {
             let effects = nodes[position].core.takeEffects(now: now)
             checkCore(position)
-            if effects.isEmpty { return }
+            if effects.isEmpty {
+                nodes[position].deadline = nodes[position].core.nextDeadline
+                return
+            }
             carryOut(effects, position)
             if checker.failure != nil { return }
             if round == 63 { checker.fail("node \(nodes[position].id): effects never end") }
@@ -60,6 +63,7 @@ extension World {
         if metadata.index <= nodes[position].appliedIndex {
             checker.fail("node \(nodes[position].id): restore takes the state back to \(metadata.index)")
         }
+        restoreCount += 1
         nodes[position].appliedIndex = metadata.index
         nodes[position].digest = stored.digest
         checkDigest(position)

@@ -77,14 +77,18 @@ extension World {
 
     private mutating func partition() {
         cutLinks = []
-        let kind = random.next(below: 3)
+        let kind = random.next(below: 4)
+        let leader = nodes.first { $0.core.role == .leader }?.id
+        let lonely = leader ?? nodes[Int(random.next(below: UInt64(nodes.count)))].id
         for from in nodes {
             for to in nodes where from.id != to.id {
                 let isCut =
                     switch kind {
-                    // Two halves; one node against the rest; single directions.
+                    // Two halves; the leader against the rest; the leader is heard but hears nobody; single
+                    // directions.
                     case 0: (from.id.rawValue ^ to.id.rawValue) & 1 == 1
-                    case 1: from.id == nodes[0].id || to.id == nodes[0].id
+                    case 1: from.id == lonely || to.id == lonely
+                    case 2: to.id == lonely
                     default: random.chance(1, outOf: 3)
                     }
                 if isCut { cutLinks.insert([from.id, to.id]) }

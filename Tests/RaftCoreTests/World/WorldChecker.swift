@@ -35,6 +35,8 @@ struct WorldChecker {
     private var ballots: [Ballot: NodeID] = [:]
     private var executed: Set<UInt64> = []
 
+    var leaderCount: Int { leaders.count }
+
     mutating func fail(_ reason: String) {
         if failure == nil { failure = reason }
     }

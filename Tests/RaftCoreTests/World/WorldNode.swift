@@ -2,7 +2,7 @@ import ConsensusTypes
 import RaftCore
 
 /// One member in the world: a core with a disk, a state machine that is only a digest, and its clients.
-struct WorldNode {
+final class WorldNode {
     struct Pending {
         let command: UInt64
         var id: ProposalID
@@ -20,6 +20,8 @@ struct WorldNode {
     var disk: WorldDisk
     var writes: [DiskWrite] = []
     var isRunning = true
+    /// The core's next deadline as of its last turn.
+    var deadline = Instant.zero
 
     var appliedIndex: LogIndex
     var digest: UInt64
@@ -53,7 +55,7 @@ struct WorldNode {
     }
 
     /// Loses everything but the disk, to which `surviving` of the writes under way still made it.
-    mutating func crash(surviving: Int) -> String? {
+    func crash(surviving: Int) -> String? {
         isRunning = false
         var problem: String?
         for write in writes.prefix(surviving) {
@@ -69,7 +71,7 @@ struct WorldNode {
         return problem ?? disk.problem
     }
 
-    mutating func restart(now: Instant, settings: RaftSettings, seed: UInt64) {
+    func restart(now: Instant, settings: RaftSettings, seed: UInt64) {
         session = seed
         lastSequence = 0
         core = RaftCore(
@@ -82,7 +84,7 @@ struct WorldNode {
     }
 
     /// Makes the write durable, with the state in the snapshot that it names.
-    mutating func apply(_ write: DiskWrite) -> String? {
+    func apply(_ write: DiskWrite) -> String? {
         if let metadata = write.snapshot, metadata.index >= disk.snapshot.index {
             if let digest = snapshotDigests.first(where: { $0.index == metadata.index })?.digest {
                 snapshotDigest = digest
