@@ -4,8 +4,10 @@
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>
-#elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
-#include <arm_acle.h>
+#elif defined(__aarch64__) && !defined(__ARM_FEATURE_CRC32) && defined(__linux__)
+// Compiled for any processor of the architecture: whether this one has the instruction is asked for.
+#include <sys/auxv.h>
+#define HOLDFAST_HWCAP_CRC32 (1u << 7)
 #endif
 
 // The polynomial 0x1EDC6F41, bits reversed.
@@ -55,22 +57,32 @@ uint32_t holdfast_crc32c(uint32_t previous, const void *bytes, size_t length) {
     return holdfast_crc32c_portable(previous, bytes, length);
 }
 
-#elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
+#elif defined(__aarch64__) && (defined(__ARM_FEATURE_CRC32) || defined(__linux__))
 
-uint32_t holdfast_crc32c(uint32_t previous, const void *bytes, size_t length) {
+__attribute__((target("crc"))) static uint32_t crc32c_hardware(
+    uint32_t previous, const void *bytes, size_t length) {
     const uint8_t *cursor = bytes;
     uint32_t crc = ~previous;
     while (length >= 8) {
         uint64_t word;
         memcpy(&word, cursor, 8);
-        crc = __crc32cd(crc, word);
+        crc = __builtin_arm_crc32cd(crc, word);
         cursor += 8;
         length -= 8;
     }
     while (length-- > 0) {
-        crc = __crc32cb(crc, *cursor++);
+        crc = __builtin_arm_crc32cb(crc, *cursor++);
     }
     return ~crc;
+}
+
+uint32_t holdfast_crc32c(uint32_t previous, const void *bytes, size_t length) {
+#if !defined(__ARM_FEATURE_CRC32)
+    if ((getauxval(AT_HWCAP) & HOLDFAST_HWCAP_CRC32) == 0) {
+        return holdfast_crc32c_portable(previous, bytes, length);
+    }
+#endif
+    return crc32c_hardware(previous, bytes, length);
 }
 
 #else

@@ -88,11 +88,14 @@ public struct FileSystemError: Error, Hashable, Sendable, CustomStringConvertibl
     public let operation: FileOperation
     public let path: FilePath
     public let code: Errno
+    /// Where in the file, for a read: a device may be unable to read a part of it.
+    public let offset: Int?
 
-    public init(operation: FileOperation, path: FilePath, code: Errno) {
+    public init(operation: FileOperation, path: FilePath, code: Errno, offset: Int? = nil) {
         self.operation = operation
         self.path = path
         self.code = code
+        self.offset = offset
     }
 
     /// Whether there was no room: the one failure that passes by itself.
@@ -101,7 +104,7 @@ public struct FileSystemError: Error, Hashable, Sendable, CustomStringConvertibl
     }
 
     public var description: String {
-        "cannot \(operation.rawValue) \(path): \(code)\(remedy)"
+        "cannot \(operation.rawValue) \(path)\(offset.map { " at byte \($0)" } ?? ""): \(code)\(remedy)"
     }
 
     private var remedy: String {

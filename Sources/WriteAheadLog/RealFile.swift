@@ -34,7 +34,7 @@ final class RealFile: File {
         guard let base = buffer.baseAddress else { return 0 }
         var filled = 0
         while filled < buffer.count {
-            let count = try RealFileSystem.retrying(.read, path) {
+            let count = try RealFileSystem.retrying(.read, path, at: offset + filled) {
                 pread(descriptor, base + filled, buffer.count - filled, off_t(offset + filled))
             }
             if count == 0 { break }

@@ -110,13 +110,14 @@ public struct RealFileSystem: FileSystem {
 
     /// Calls again while a signal interrupts. Never used for syncs: their failures are final.
     static func retrying<Number: SignedInteger>(
-        _ operation: FileOperation, _ path: FilePath, _ call: () -> Number
+        _ operation: FileOperation, _ path: FilePath, at offset: Int? = nil, _ call: () -> Number
     ) throws(FileSystemError) -> Number {
         while true {
             let result = call()
             if result >= 0 { return result }
             guard errno == EINTR else {
-                throw FileSystemError(operation: operation, path: path, code: Errno(rawValue: errno))
+                throw FileSystemError(
+                    operation: operation, path: path, code: Errno(rawValue: errno), offset: offset)
             }
         }
     }

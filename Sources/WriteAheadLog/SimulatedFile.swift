@@ -43,7 +43,7 @@ final class SimulatedFile: File {
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(FileSystemError) -> Int {
         try withState(.read) { (state) throws(FileSystemError) in
             if let range = state.failingReads[path], range.overlaps(offset..<offset + buffer.count) {
-                throw FileSystemError(operation: .read, path: path, code: .ioError)
+                throw FileSystemError(operation: .read, path: path, code: .ioError, offset: range.lowerBound)
             }
             return state.disk[inode].read(into: buffer, at: offset)
         }

@@ -6,7 +6,7 @@ import Testing
 @Suite("Crashes of the write-ahead log")
 struct CrashTests {
     @Test(
-        "a crash at any operation loses nothing acknowledged and invents nothing", arguments: UInt64(1)...12)
+        "a crash at any operation loses nothing acknowledged and invents nothing", arguments: UInt64(1)...8)
     func everyCrashPoint(seed: UInt64) {
         let violations = CrashHarness().runAll(seed: seed)
         #expect(violations.isEmpty, "\(violations.prefix(3).joined(separator: "\n"))")

@@ -48,13 +48,13 @@ struct SegmentTests {
         let count = try segmentCount(fileSystem)
         #expect(count >= 3)
         log.release(group: GroupID(1), through: LogIndex(20))
+        log.release(group: GroupID(2), through: LogIndex(1))
         try log.flush()
         #expect(try segmentCount(fileSystem) == count)
         log.encode([LogWrite(group: GroupID(1), snapshot: snapshot(20), keepsSuffix: true)])
         try log.flush()
         #expect(try segmentCount(fileSystem) == count)
         log.encode([LogWrite(group: GroupID(2), snapshot: snapshot(1), keepsSuffix: true)])
-        log.release(group: GroupID(2), through: LogIndex(1))
         try log.flush()
         #expect(try segmentCount(fileSystem) == 1)
         try log.close()
@@ -76,7 +76,10 @@ struct SegmentTests {
                     entries: entries(index...index, payloadBytes: 700))
             ])
             log.release(group: GroupID(1), through: LogIndex(UInt64(index) - 1))
-            try log.flush()
+            // Without a mark, so that recovery comes to the old bytes.
+            var batch = try #require(log.takeBatch())
+            try log.writer.write(&batch)
+            try log.writer.maintain(after: batch)
         }
         fileSystem.restart(after: .process)
         let groups = try openLog(fileSystem).groups
@@ -190,23 +193,28 @@ struct SegmentTests {
 
     @Test("what is found after a failed sync stays, though the system forgets that it was not written")
     func failedSyncThenPowerCut() throws {
+        // Batches of several pages: what recovery writes behind the end must not be what heals them.
+        let options = WriteAheadLogOptions(segmentSizeBytes: 64 << 10)
+        var kept = 0
         for seed in UInt64(1)...300 {
             let fileSystem = SimulatedFileSystem(seed: seed)
-            let log = try openLog(fileSystem).log
+            let log = try openLog(fileSystem, options).log
             log.encode([LogWrite(group: GroupID(1), entries: entries(1...2, payloadBytes: 300))])
             try log.flush()
             let count = seed % 2 == 0 ? 1 : 3
             fileSystem.setPlan { $0.operation == .synchronize ? .fail(.ioError) : .none }
-            log.encode([LogWrite(group: GroupID(1), entries: entries(3...2 + count, payloadBytes: 1_000))])
+            log.encode([LogWrite(group: GroupID(1), entries: entries(3...2 + count, payloadBytes: 5_000))])
             #expect(throws: WriteAheadLogError.self) { try log.flush() }
             fileSystem.setPlan(nil)
             fileSystem.restart(after: .process)
-            let found = LogModel(try openLog(fileSystem).groups)
+            let found = LogModel(try openLog(fileSystem, options).groups)
             fileSystem.restart(after: .power)
-            let again = LogModel(try openLog(fileSystem).groups)
+            let again = LogModel(try openLog(fileSystem, options).groups)
             #expect(found == again, "seed \(seed)")
+            kept += (found.groups[GroupID(1)]?.entries.count ?? 0) > 2 ? 1 : 0
             #expect((found.groups[GroupID(1)]?.entries.count ?? 0) >= 2)
         }
+        #expect(kept > 10)
     }
 
     @Test("a second opener is refused until the first one is gone")

@@ -115,7 +115,7 @@ struct SimulatedFileSystemTests {
             try file.readBytes(4_096, at: 0) == [UInt8](repeating: 1, count: 100)
                 + .init(repeating: 0, count: 3_996))
         fileSystem.setUnreadable(path, 50..<51)
-        #expect(throws: FileSystemError(operation: .read, path: path, code: .ioError)) {
+        #expect(throws: FileSystemError(operation: .read, path: path, code: .ioError, offset: 50)) {
             try file.readBytes(51, at: 0)
         }
         #expect(try file.readBytes(50, at: 0).count == 50)
