@@ -96,7 +96,7 @@ final class DevCluster {
         printLine("  etcdctl --endpoints=\(endpoints) put greeting hello")
         printLine("  etcdctl --endpoints=\(endpoints) get greeting")
         let victim = nodes.first { LoopbackProbe.termIfLeader(port: $0.clientPort) != nil } ?? nodes[0]
-        printLine("  kill -9 \(victim.processID)   # \(victim.name), the leader; then read again: nothing is lost")
+        printLine("  kill -9 \(victim.processID)   # \(victim.name), the leader; then read again")
         printLine("Ctrl-C stops the cluster.")
     }
 

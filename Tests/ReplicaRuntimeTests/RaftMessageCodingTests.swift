@@ -14,7 +14,8 @@ import Testing
             payload: ByteSlice(Array("a command".utf8))),
     ]
     private static let metadata = SnapshotMetadata(
-        index: LogIndex(100), term: Term(2), membership: Membership(voters: [NodeID(1), NodeID(2), NodeID(3)]))
+        index: LogIndex(100), term: Term(2),
+        membership: Membership(voters: [NodeID(1), NodeID(2), NodeID(3)]))
 
     static let bodies: [RaftMessage.Body] = [
         .preVoteRequest(position),
