@@ -49,19 +49,53 @@ import Testing
         }
     }
 
-    private static func revisions(_ socket: RawSocket) -> [Int64] {
+    private static func responses(_ socket: RawSocket) -> [Etcdserverpb_WatchResponse] {
         guard let answer = try? RawAnswer(socket.frames) else { return [] }
-        var revisions: [Int64] = []
+        var responses: [Etcdserverpb_WatchResponse] = []
         var rest = answer.data[...]
         while rest.count >= 5 {
             let length = rest.dropFirst().prefix(4).reduce(0) { $0 << 8 | Int($1) }
             guard rest.count >= 5 + length else { break }
             let body = Array(rest.dropFirst(5).prefix(length))
             guard let response = try? Etcdserverpb_WatchResponse(serializedBytes: body) else { break }
-            revisions += response.events.map(\.kv.modRevision)
+            responses.append(response)
             rest = rest.dropFirst(5 + length)
         }
-        return revisions
+        return responses
+    }
+
+    private static func revisions(_ socket: RawSocket) -> [Int64] {
+        responses(socket).flatMap { $0.events.map(\.kv.modRevision) }
+    }
+
+    /// A progress notice is never ahead of events, also where these wait for the client to read.
+    @Test func progressWaitsForUnsentEvents() async throws {
+        try await TestServer.run { server in
+            let client = try await server.client()
+            let value = String(repeating: "v", count: 20_000)
+            for _ in 0..<50 { try await client.put("a", value) }
+            var watch = Etcdserverpb_WatchRequest()
+            watch.createRequest.key = Data("a".utf8)
+            watch.createRequest.startRevision = 2
+            var progress = Etcdserverpb_WatchRequest()
+            progress.progressRequest = Etcdserverpb_WatchProgressRequest()
+            let socket = try await server.socket()
+            await socket.send(Frame.preface)
+            await socket.send(
+                .settings([(4, 0)]), .call("/etcdserverpb.Watch/Watch", stream: 1),
+                .message(try watch.serializedBytes(), stream: 1, endStream: false),
+                .message(try progress.serializedBytes(), stream: 1, endStream: false), .ping())
+            #expect(await socket.until { $0.frames.contains { $0.kind == Frame.Kind.ping } })
+            await socket.send(.windowUpdate(1 << 30), .windowUpdate(1 << 30, stream: 1))
+            #expect(await socket.until { FlowControlTests.responses($0).contains { $0.watchID == -1 } })
+            var delivered: Int64 = 1
+            for response in FlowControlTests.responses(socket) {
+                if response.watchID == -1 {
+                    #expect(response.header.revision == 51 && delivered == 51)
+                }
+                delivered = max(delivered, response.events.last?.kv.modRevision ?? 0)
+            }
+        }
     }
 
     /// Reads whose answers nobody takes wait in the store, not in buffers; and they are all answered when
@@ -204,6 +238,7 @@ import Testing
             try await server.until("it hoards") { core, _ in core.openStreamCount == 1 }
             #expect(try await server.withCore { $0.unsentBytes } > 150_000)
             #expect(try await client.get("small") == Array("s".utf8))
+            #expect(!socket.isClosed)
             #expect(await socket.untilClosed())
             #expect(socket.frames.first { $0.kind == Frame.Kind.goAway }?.errorCode == 11)
             try await server.until("nothing is left") { core, _ in core.unsentBytes == 0 }

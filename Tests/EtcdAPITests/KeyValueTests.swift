@@ -127,7 +127,7 @@ import Testing
         try await TestServer.run { server in
             let client = try await server.client()
             let limits = ServerLimits()
-            let fits = [UInt8](repeating: 1, count: limits.maximumRequestSizeBytes - 16)
+            let fits = [UInt8](repeating: 1, count: limits.maximumRequestSizeBytes - 40)
             let tooLarge = [UInt8](repeating: 1, count: limits.maximumRequestSizeBytes)
             let farTooLarge = [UInt8](repeating: 1, count: 3 << 20)
             let key = Array("a".utf8)

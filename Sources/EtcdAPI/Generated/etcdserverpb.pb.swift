@@ -819,7 +819,7 @@ public nonisolated struct Etcdserverpb_WatchCreateRequest: Sendable {
   /// As in RangeRequest.
   public var rangeEnd: Data = Data()
 
-  /// First revision of interest; 0 or less for whatever comes next.
+  /// First revision of interest; 0 for whatever comes next.
   public var startRevision: Int64 = 0
 
   /// Send an empty response from time to time while nothing happens.

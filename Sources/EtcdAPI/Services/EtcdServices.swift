@@ -92,9 +92,13 @@ final class EtcdServices {
         }
     }
 
+    /// What etcd's log adds to a request, roughly; its limit is on both.
+    private static let entryOverheadBytes = 18
+
     /// The request fits into a log entry.
     func isSmallEnough(_ message: ByteBuffer, _ call: GRPCCall) -> Bool {
-        guard message.readableBytes <= core.limits.maximumRequestSizeBytes else {
+        guard message.readableBytes + EtcdServices.entryOverheadBytes <= core.limits.maximumRequestSizeBytes
+        else {
             call.finish(EtcdStatus.requestTooLarge)
             return false
         }

@@ -71,6 +71,9 @@ final class WatchStream: StreamHandler {
             refuse(WatchStream.reason(error))
             return
         }
+        if id == nextWatchID {
+            nextWatchID += 1
+        }
         watches[id] = Watch(
             serviceID: serviceID, mayFragment: request.fragment, wantsProgress: request.progressNotify,
             sentAt: .now())
@@ -93,7 +96,6 @@ final class WatchStream: StreamHandler {
         while watches[nextWatchID] != nil {
             nextWatchID += 1
         }
-        defer { nextWatchID += 1 }
         return nextWatchID
     }
 
@@ -243,9 +245,8 @@ final class WatchStream: StreamHandler {
 
     // MARK: The stream
 
-    func halfClosed() {
-        call.finish(.ok)
-    }
+    /// As in etcd, a client that has no more to ask for still gets its events.
+    func halfClosed() {}
 
     func roomAvailable() {
         deliver()
@@ -266,7 +267,9 @@ extension WatchRequest {
         let key = [UInt8](message.key)
         self.init(
             range: KeyRange(key: key.isEmpty ? [0] : key, rangeEnd: [UInt8](message.rangeEnd)),
-            startRevision: message.startRevision, filtersPuts: message.filters.contains(.noput),
+            // As in etcd, only 0 means "from now on".
+            startRevision: message.startRevision < 0 ? 1 : message.startRevision,
+            filtersPuts: message.filters.contains(.noput),
             filtersDeletes: message.filters.contains(.nodelete), previousKeyValues: message.prevKv)
     }
 }
