@@ -34,6 +34,11 @@ struct ClusterURL: Hashable {
 
     /// A comma-separated list of at least one address.
     static func list(_ text: String, flag: String) throws -> [ClusterURL] {
-        try text.split(separator: ",").map { try ClusterURL(String($0), flag: flag) }
+        let urls = try text.split(separator: ",").map { try ClusterURL(String($0), flag: flag) }
+        guard !urls.isEmpty else {
+            throw CommandFailure(
+                message: "\(flag) names no address; write one, such as http://127.0.0.1:2379", exitCode: 64)
+        }
+        return urls
     }
 }
