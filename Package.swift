@@ -150,6 +150,14 @@ let package = Package(
         .testTarget(
             name: "SimulationTests",
             dependencies: ["ConsensusTypes", "HoldfastSimulation"], swiftSettings: settings),
+        .testTarget(
+            name: "ProcessTests",
+            dependencies: [
+                "ConsensusTypes", "EtcdAPI", "EtcdClient",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            swiftSettings: settings
+        ),
         .testTarget(name: "StructureTests", swiftSettings: settings),
     ]
 )
