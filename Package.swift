@@ -153,8 +153,9 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "ConsensusTypes", "EtcdAPI", "EtcdClient",
-                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                "EtcdAPI", "EtcdClient",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: settings
         ),
