@@ -111,7 +111,6 @@ extension RaftCore {
         term = term.next
         votedFor = nodeID
         votes = [(nodeID, true)]
-        campaignStartedAt = now
         electionDeadline = now + campaignPatience(isElection: true)
         if membership.voteOutcome({ self.vote(of: $0) }) == .won {
             return becomeLeader(now: now)
@@ -136,7 +135,10 @@ extension RaftCore {
     }
 
     private mutating func note(_ granted: Bool, from node: NodeID) {
-        if vote(of: node) == nil {
+        if let position = votes.firstIndex(where: { $0.node == node }) {
+            // A late refusal of an earlier request must not hide what the node grants now.
+            if granted { votes[position].granted = true }
+        } else {
             votes.append((node, granted))
         }
     }
@@ -201,6 +203,8 @@ extension RaftCore {
         leaderHeardAt = nil
         hurriedCampaigns = nil
         votes = []
+        // A quorum voted just now; on slow disks, voting alone may have taken an election timeout.
+        electedAt = now
         progress = []
         updateProgressMembers()
         acceptedSequences = [:]

@@ -195,7 +195,7 @@ extension RaftCore {
         let known = progress
         progress = membership.members.filter { $0 != nodeID }.map { node in
             known.first { $0.node == node }
-                ?? Progress(node: node, next: log.lastIndex.next, answeredSentAt: campaignStartedAt)
+                ?? Progress(node: node, next: log.lastIndex.next, answeredSentAt: electedAt)
         }
     }
 

@@ -90,8 +90,9 @@ extension RaftCore {
         else { return }
         switch response.outcome {
         case .wants(let offset):
-            // The answer to a repeated chunk must not start a second reading of the same bytes.
-            guard case .sent = transfer.step else { return }
+            // A chunk that was sent twice is answered twice. If both answers led to the next chunk, everything
+            // from here on would be sent twice.
+            guard case .sent = transfer.step, offset != transfer.offset else { return }
             transfer.offset = offset
             transfer.step = .pausing(until: .zero)
             progress[position].state = .snapshot(transfer)

@@ -51,11 +51,11 @@ public struct RaftCore: Sendable {
     /// When the leader was last heard; `nil` where it is known to be gone.
     var leaderHeardAt: Instant?
     var votes: [(node: NodeID, granted: Bool)] = []
-    var campaignStartedAt = Instant.zero
     /// Pre-votes since the leader was known to be dead; `nil` where there is no such hurry.
     var hurriedCampaigns: Int?
 
     // Leading.
+    var electedAt = Instant.zero
     var progress: [Progress] = []
     var heartbeatDue = Instant.distantFuture
     var isHeartbeatDue = false
@@ -144,7 +144,8 @@ public struct RaftCore: Sendable {
     public var nextDeadline: Instant {
         switch role {
         case .leader:
-            min(heartbeatDue, quorumDeadline)
+            // Where there is nobody to tell, an idle leader sleeps.
+            progress.isEmpty ? .distantFuture : min(heartbeatDue, quorumDeadline)
         default:
             min(canCampaign ? electionDeadline : .distantFuture, followerReads.deadline)
         }

@@ -167,6 +167,25 @@ import Testing
         }
     }
 
+    /// On slow disks a vote may take long; the new leader has an election timeout from when it was elected.
+    @Test func section62TimeBeginsWithTheElection() {
+        var lone = LoneCore()
+        _ = lone.becomeCandidate()
+        lone.now = lone.now + .milliseconds(950)
+        _ = lone.receive(.voteResponse(granted: true), from: 2, term: 1)
+        #expect(lone.core.quorumDeadline == lone.now + .milliseconds(1_000))
+    }
+
+    @Test func lateRefusalDoesNotHideAGrant() {
+        var lone = LoneCore(terms: [1], term: 3)
+        lone.now = lone.core.electionDeadline
+        _ = lone.pass(0)
+        _ = lone.receive(.preVoteResponse(granted: false), from: 2, term: 3)
+        #expect(lone.core.role == .preCandidate)
+        _ = lone.receive(.preVoteResponse(granted: true), from: 2, term: 4)
+        #expect(lone.core.role == .candidate)
+    }
+
     @Test func section62StepsDownEvenWhenItsDiskStalls() {
         var lone = LoneCore()
         _ = lone.becomeLeader()
@@ -180,6 +199,8 @@ import Testing
         var lone = LoneCore(members: Membership(voters: nodes(1)))
         _ = lone.pass(0)
         #expect(lone.core.role == .leader)
+        // There is nobody whom it would have to tell, and nothing to wake up for.
+        #expect(lone.core.nextDeadline == .distantFuture)
         _ = lone.pass(1_000_000)
         #expect(lone.core.role == .leader)
         #expect(lone.core.term == Term(1))

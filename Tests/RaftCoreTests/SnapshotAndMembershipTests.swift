@@ -120,6 +120,34 @@ import Testing
         #expect(lone.core.status.members[0].isReceivingSnapshot)
     }
 
+    /// A chunk that was repeated is answered twice; only the first answer brings the next chunk.
+    @Test func repeatedAnswersBringOneChunk() {
+        var lone = LoneCore(terms: [], snapshot: (5, 2))
+        _ = lone.becomeLeader()
+        _ = lone.core.takeEffects(now: lone.now)
+        _ = lone.answer(.mismatch(rejected: index(5), hint: position(3, 1)), from: 2)
+        let snapshot = metadata(5, 2)
+        func provide(_ lone: inout LoneCore, offset: UInt64) -> Int {
+            lone.core.provideSnapshotChunk(
+                SnapshotChunk(
+                    metadata: snapshot, offset: offset, bytes: ByteSlice([1, 2]), isLast: false,
+                    sentAt: .zero), to: node(2), now: lone.now)
+            return lone.turn().count
+        }
+        #expect(provide(&lone, offset: 0) == 1)
+        let wants = RaftMessage(
+            from: node(2), to: node(1), term: Term(3),
+            body: .snapshotResponse(
+                SnapshotResponse(index: index(5), outcome: .wants(offset: 2), sentAt: lone.now)))
+        lone.core.receive(wants, now: lone.now)
+        let first = lone.core.takeEffects(now: lone.now)
+        #expect(first.snapshotReads.map(\.offset) == [2])
+        #expect(provide(&lone, offset: 2) == 1)
+        lone.core.receive(wants, now: lone.now)
+        let second = lone.core.takeEffects(now: lone.now)
+        #expect(second.snapshotReads.isEmpty)
+    }
+
     @Test func compactionKeepsWhatFollowersMayNeed() {
         var lone = LoneCore(terms: [1, 1, 1, 1], commit: 4)
         _ = lone.turn()

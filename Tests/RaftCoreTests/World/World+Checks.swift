@@ -31,7 +31,7 @@ extension World {
         guard faults.crash == 0 else { return }
         for node in nodes where node.isRunning && node.core.role == .leader && node.core.term < core.term {
             let deadline = node.core.quorumDeadline
-            if deadline > now, deadline > node.core.campaignStartedAt + node.core.electionTimeout {
+            if deadline > now, deadline > node.core.electedAt + node.core.electionTimeout {
                 checker.fail("\(core.nodeID) leads \(core.term) before \(node.id) gave up \(node.core.term)")
             }
         }
