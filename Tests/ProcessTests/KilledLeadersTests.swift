@@ -170,10 +170,10 @@ extension ProcessTests {
             }
             #expect(wrong == 0, "\(node.name): changes that nobody asked for, or of a wrong version")
             let excess = zip(puts, attempts).filter { $0.0 > $0.1 || $0.0 < 1 }
-            #expect(excess.isEmpty, "\(node.name): pairs were put more often than asked, or never")
+            #expect(excess.count == 0, "\(node.name): pairs were put more often than asked, or never")
             #expect(Set(acknowledgements.map(\.revision)).count == acknowledgements.count)
             let lost = acknowledgements.filter { pairAtRevision[$0.revision] != $0.pair }
-            #expect(lost.isEmpty, "\(node.name): acknowledged revisions are not in the history")
+            #expect(lost.count == 0, "\(node.name): acknowledged revisions are not in the history")
         }
 
         /// A write that was acknowledged before another one was sent has the lower revision.

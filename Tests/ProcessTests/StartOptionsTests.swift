@@ -115,9 +115,9 @@ extension ProcessTests {
                 let taken = cluster.nodes[0]
                 func node(_ clientPort: Int, _ peerPort: Int) throws -> [String] {
                     let node = TestNode(
-                        name: "other", clientPort: clientPort, peerPort: peerPort,
+                        name: "other\(clientPort)", clientPort: clientPort, peerPort: peerPort,
                         directory: cluster.directory.path)
-                    return node.arguments(initialCluster: "other=\(node.peerURL)", options: [])
+                    return node.arguments(initialCluster: "\(node.name)=\(node.peerURL)", options: [])
                 }
                 let client = try node(taken.clientPort, FreePorts.take())
                 expectOneLine(

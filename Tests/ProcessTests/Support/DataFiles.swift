@@ -24,13 +24,13 @@ struct DataFiles {
         var interestingOffsets: [Int] {
             guard sizeBytes > 0 else { return [] }
             var offsets = Set([0, sizeBytes / 2, sizeBytes - 1])
-            if name == "IDENTITY" { offsets.formUnion(0..<sizeBytes) }
+            if name == "IDENTITY" { offsets.formUnion(stride(from: 0, to: sizeBytes, by: 2)) }
             guard !isSpare, !bytes.isEmpty else { return offsets.sorted() }
             // Every field of the header, and of what stands behind it.
-            offsets.formUnion(stride(from: 0, to: min(168, bytes.count), by: 4))
-            offsets.formUnion((0..<24).map { $0 * bytes.count / 24 + $0 % 8 }.filter { $0 < bytes.count })
+            offsets.formUnion((0..<21).map { $0 * 9 }.filter { $0 < bytes.count })
+            offsets.formUnion((0..<16).map { $0 * bytes.count / 16 + $0 % 8 }.filter { $0 < bytes.count })
             // The last batch, mark, chunk and trailer.
-            offsets.formUnion(stride(from: max(0, bytes.count - 72), to: bytes.count, by: 3))
+            offsets.formUnion(stride(from: max(0, bytes.count - 72), to: bytes.count, by: 5))
             return offsets.sorted()
         }
     }

@@ -99,12 +99,13 @@ final class TestNode: Sendable {
         return answer
     }
 
-    /// What the process holds in memory; `nil` where the system does not say.
-    var residentBytes: Int? {
+    /// The most that the process has held in memory; `nil` where the system does not say.
+    var peakResidentBytes: Int? {
         guard let process = running,
-            let text = try? String(contentsOfFile: "/proc/\(process.processID)/statm", encoding: .utf8),
-            let pages = text.split(separator: " ").dropFirst().first.flatMap({ Int($0) })
+            let text = try? String(contentsOfFile: "/proc/\(process.processID)/status", encoding: .utf8),
+            let line = text.split(separator: "\n").first(where: { $0.hasPrefix("VmHWM:") }),
+            let kibibytes = line.split(whereSeparator: { " \t".contains($0) }).dropFirst().first
         else { return nil }
-        return pages * Int(sysconf(Int32(_SC_PAGESIZE)))
+        return Int(kibibytes).map { $0 << 10 }
     }
 }
