@@ -151,7 +151,7 @@ extension ProcessTests {
 
         /// Many watches, and many reads of everything, by a client that never lets the server send.
         @Test(.timeLimit(.minutes(2))) func zeroWindow() async throws {
-            try await attack(growingAtMost: 320) { node in
+            try await attack(growingAtMost: 128) { node in
                 let client = try await node.connect()
                 let value = [UInt8](repeating: 65, count: 64 << 10)
                 for number in 0..<64 { try await client.put(Array("key \(number)".utf8), value) }
@@ -176,7 +176,7 @@ extension ProcessTests {
 
         /// Requests that are begun and never finished, on many connections.
         @Test(.timeLimit(.minutes(2))) func unfinishedRequests() async throws {
-            try await attack(growingAtMost: 640) { node in
+            try await attack(growingAtMost: 512) { node in
                 var connections: [WireConnection] = []
                 for _ in 0..<40 {
                     let connection = try await WireConnection.openHTTP2(port: node.clientPort)
