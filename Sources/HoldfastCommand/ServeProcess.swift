@@ -87,6 +87,13 @@ private final class RunningNode: @unchecked Sendable {
 
     /// Returns when peers and clients can connect.
     func start() throws {
+        // Before the data directory is made: a start that fails for a mistyped address must leave nothing
+        // that holds the next one to the mistake.
+        for (url, flag) in options.listenClientURLs.map({ ($0, "--listen-client-urls") })
+            + options.listenPeerURLs.map({ ($0, "--listen-peer-urls") })
+        {
+            try requireFree(url, flag: flag)
+        }
         try loop.submit { [self] in try makeNode() }.wait()
         for url in options.listenClientURLs {
             do {
@@ -100,6 +107,17 @@ private final class RunningNode: @unchecked Sendable {
         } catch {
             // The transport's own error names the address and the flag.
             throw CommandFailure(message: "\(error)")
+        }
+    }
+
+    private func requireFree(_ url: ClusterURL, flag: String) throws {
+        do {
+            try ServerBootstrap(group: loop)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .bind(host: url.host, port: url.port).wait()
+                .close().wait()
+        } catch {
+            throw ListenFailure(url: url, flag: flag, reason: ListenFailure.text(error))
         }
     }
 
@@ -126,6 +144,8 @@ private final class RunningNode: @unchecked Sendable {
         var limits = ServerLimits()
         limits.maximumRequestSizeBytes = options.maximumRequestSizeBytes
         limits.maximumTransactionOperations = options.maximumTransactionOperations
+        // As etcd: one and a half election timeouts, so that no lease runs out while a leader is found.
+        limits.minimumLeaseTimeToLiveSeconds = (3 * timeout / 2 + 999) / 1_000
         server = EtcdServer(
             service: NodeService(node: node, options: options), eventLoop: loop, limits: limits,
             logger: logger, startedAtSeconds: Int64(time(nil)))
