@@ -111,13 +111,8 @@ private final class RunningNode: @unchecked Sendable {
     }
 
     private func requireFree(_ url: ClusterURL, flag: String) throws {
-        do {
-            try ServerBootstrap(group: loop)
-                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-                .bind(host: url.host, port: url.port).wait()
-                .close().wait()
-        } catch {
-            throw ListenFailure(url: url, flag: flag, reason: ListenFailure.text(error))
+        if let problem = ListenProbe.problem(host: url.host, port: url.port) {
+            throw ListenFailure(url: url, flag: flag, reason: problem)
         }
     }
 
