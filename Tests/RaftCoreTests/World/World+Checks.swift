@@ -37,6 +37,18 @@ extension World {
         }
     }
 
+    /// Called for each write that became durable.
+    mutating func noteDurable(_ write: DiskWrite, _ position: Int) {
+        let disk = nodes[position].disk
+        let entries = write.entries.filter {
+            $0.index > disk.snapshot.index && disk.holds($0.index, term: $0.term)
+        }
+        guard let first = entries.first else { return }
+        let offset = first.index - disk.snapshot.index - 1
+        let previous = offset == 0 ? disk.snapshot.term : disk.entries[offset - 1].term
+        checker.noteEntries(entries, after: previous, on: nodes[position].id)
+    }
+
     /// Called for each message as it leaves its node: it may speak only of what is durable there.
     mutating func checkSending(_ message: RaftMessage) {
         guard let position = position(of: message.from) else { return }
@@ -51,6 +63,8 @@ extension World {
         case .voteResponse(let granted) where granted:
             checker.noteVote(of: message.from, for: message.to, in: message.term)
             checkVote(for: message.to, message, node)
+        case .append(let append):
+            checker.noteEntries(append.entries, after: append.previous.term, on: message.from)
         case .appendResponse(let response):
             if case .matched(let index) = response.outcome { checkAcknowledged(index, message, node) }
         case .snapshotResponse(let response):

@@ -20,7 +20,6 @@ extension World {
 
     private mutating func carryOut(_ effects: Effects, _ position: Int) {
         if let persist = effects.persist {
-            checker.noteAppended(persist.entries, by: nodes[position].core)
             let delay = random.next(below: UInt64(faults.maximumDiskDelayMilliseconds) * 1_000)
             enqueue(
                 DiskWrite(

@@ -99,9 +99,11 @@ extension World {
     mutating func crash(_ position: Int) {
         trace("crash \(nodes[position].id)")
         let surviving = Int(random.next(below: UInt64(nodes[position].writes.count + 1)))
+        let survivors = nodes[position].writes.prefix(surviving)
         if let problem = nodes[position].crash(surviving: surviving) {
             checker.fail("disk of \(nodes[position].id): \(problem)")
         }
+        if let last = survivors.last(where: { !$0.entries.isEmpty }) { noteDurable(last, position) }
         let isNoticed = random.chance(1, outOf: 2)
         for other in nodes.indices where nodes[other].isRunning && isNoticed {
             nodes[other].core.peerStopped(nodes[position].id, now: now)

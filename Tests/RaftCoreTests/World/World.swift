@@ -162,6 +162,7 @@ struct World {
             if let problem = nodes[position].apply(write) {
                 return checker.fail("disk of \(nodes[position].id): \(problem)")
             }
+            noteDurable(write, position)
             for message in write.messages { send(message) }
             sequence = write.sequence ?? sequence
             if write.sequence == nil, let snapshot = write.snapshot { markers.append(snapshot) }

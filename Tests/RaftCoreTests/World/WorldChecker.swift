@@ -62,16 +62,18 @@ struct WorldChecker {
     }
 
     /// Log matching: an index and a term name one entry, and one entry before it.
-    mutating func noteAppended(_ entries: [Entry], by core: RaftCore) {
-        guard let first = entries.first else { return }
-        var previous = core.term(at: first.index.previous) ?? .zero
+    ///
+    /// Of what is durable somewhere or was sent. A leader that crashes before its term is durable has told
+    /// nobody of it, and may lead it again.
+    mutating func noteEntries(_ entries: [Entry], after previousTerm: Term, on node: NodeID) {
+        var previous = previousTerm
         for entry in entries {
             let position = Position(index: entry.index, term: entry.term)
             if let known = appended[position] {
                 if known.payload != entry.payload || known.kind != entry.kind
                     || known.previousTerm != previous
                 {
-                    fail("log matching: two entries \(entry.index)@\(entry.term), one on \(core.nodeID)")
+                    fail("log matching: two entries \(entry.index)@\(entry.term), one on \(node)")
                 }
             } else {
                 appended[position] = Appended(
