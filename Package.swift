@@ -104,6 +104,8 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // What several test targets share.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(
             name: "ConsensusTypesTests", dependencies: ["ConsensusTypes"], swiftSettings: settings),
         .testTarget(
@@ -123,7 +125,7 @@ let package = Package(
         .testTarget(
             name: "PeerTransportTests",
             dependencies: [
-                "ConsensusTypes", "CHoldfastChecksum", "PeerTransport",
+                "ConsensusTypes", "CHoldfastChecksum", "PeerTransport", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
@@ -134,6 +136,7 @@ let package = Package(
             name: "EtcdAPITests",
             dependencies: [
                 "ConsensusTypes", "KeyValueCore", "ReplicaRuntime", "EtcdAPI", "EtcdClient",
+                "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHPACK", package: "swift-nio-http2"),
@@ -153,7 +156,7 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "EtcdAPI", "EtcdClient",
+                "EtcdAPI", "EtcdClient", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],

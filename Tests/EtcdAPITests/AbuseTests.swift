@@ -11,7 +11,7 @@ import Testing
     private static let putPath = "/etcdserverpb.KV/Put"
 
     @Test func randomBytes() async throws {
-        var limits = ServerLimits()
+        var limits = TestServer.patientLimits
         limits.handshakeTimeoutMilliseconds = 300
         try await TestServer.run(limits: limits) { server in
             var random = SeededRandom(seed: 21)
@@ -51,7 +51,7 @@ import Testing
 
     /// Every single byte of a good conversation replaced.
     @Test func changedBytes() async throws {
-        var limits = ServerLimits()
+        var limits = TestServer.patientLimits
         limits.handshakeTimeoutMilliseconds = 300
         try await TestServer.run(limits: limits) { server in
             let whole =
@@ -96,7 +96,7 @@ import Testing
     }
 
     @Test func rapidReset() async throws {
-        var limits = ServerLimits()
+        var limits = TestServer.patientLimits
         limits.maximumResetsPerTenSeconds = 100
         try await TestServer.run(limits: limits) { server in
             var bytes: [UInt8] = []
@@ -111,7 +111,7 @@ import Testing
 
     /// Requests that are sent whole and then reset still run; there is a bound on how many.
     @Test func resetRequestsStillCount() async throws {
-        var limits = ServerLimits()
+        var limits = TestServer.patientLimits
         limits.maximumConcurrentStreams = 10
         try await TestServer.run(limits: limits) { server in
             try await server.with { $0.isHolding = true }
@@ -158,7 +158,7 @@ import Testing
     }
 
     @Test func floodOfPings() async throws {
-        var limits = ServerLimits()
+        var limits = TestServer.patientLimits
         limits.maximumIdleControlFrames = 100
         try await TestServer.run(limits: limits) { server in
             try await expectGoAway(11, server: server, (0..<300).map { _ in Frame.ping().bytes })
@@ -166,7 +166,7 @@ import Testing
     }
 
     @Test func floodOfSettings() async throws {
-        var limits = ServerLimits()
+        var limits = TestServer.patientLimits
         limits.maximumIdleControlFrames = 100
         try await TestServer.run(limits: limits) { server in
             try await expectGoAway(
@@ -175,7 +175,7 @@ import Testing
     }
 
     @Test func tooManyStreams() async throws {
-        var limits = ServerLimits()
+        var limits = TestServer.patientLimits
         limits.maximumConcurrentStreams = 10
         try await TestServer.run(limits: limits) { server in
             let socket = try await server.socket()
@@ -193,7 +193,7 @@ import Testing
     }
 
     @Test func tooManyConnections() async throws {
-        var limits = ServerLimits()
+        var limits = TestServer.patientLimits
         limits.maximumConnections = 3
         try await TestServer.run(limits: limits) { server in
             var sockets: [RawSocket] = []
@@ -218,7 +218,7 @@ import Testing
     @Test(arguments: [[], Array("PRI * HT".utf8), Frame.preface, Array("GET /hea".utf8)]) func silence(
         _ beginning: [UInt8]
     ) async throws {
-        var limits = ServerLimits()
+        var limits = TestServer.patientLimits
         limits.handshakeTimeoutMilliseconds = 500
         try await TestServer.run(limits: limits) { server in
             let socket = try await server.socket()
@@ -229,7 +229,7 @@ import Testing
     }
 
     @Test func keepaliveThatIsNotAnswered() async throws {
-        var limits = ServerLimits()
+        var limits = TestServer.patientLimits
         limits.keepaliveIntervalMilliseconds = 10
         limits.keepaliveTimeoutMilliseconds = 10
         try await TestServer.run(limits: limits) { server in

@@ -101,7 +101,7 @@ import Testing
     /// Reads whose answers nobody takes wait in the store, not in buffers; and they are all answered when
     /// the window opens.
     @Test func readerThatDoesNotRead() async throws {
-        var limits = ServerLimits()
+        var limits = TestServer.patientLimits
         limits.unsentHighWatermarkBytes = 1 << 20
         try await TestServer.run(limits: limits) { server in
             let client = try await server.client()
@@ -163,7 +163,7 @@ import Testing
 
     /// Incomplete requests are bounded over the whole connection.
     @Test func incompleteRequestsAreBounded() async throws {
-        var limits = ServerLimits()
+        var limits = TestServer.patientLimits
         limits.maximumBufferedRequestBytesPerConnection = 100_000
         try await TestServer.run(limits: limits) { server in
             let socket = try await server.socket()
@@ -185,7 +185,7 @@ import Testing
 
     /// Requests that wait for room go when their streams do, however many come and go.
     @Test func requestsGivenUpWhileWaiting() async throws {
-        var limits = ServerLimits()
+        var limits = TestServer.patientLimits
         limits.unsentHighWatermarkBytes = 1_000
         limits.maximumConcurrentStreams = 10
         try await TestServer.run(limits: limits) { server in
@@ -220,7 +220,7 @@ import Testing
 
     /// A few that hoard cannot stop the others, and do not stay.
     @Test func hoarders() async throws {
-        var limits = ServerLimits()
+        var limits = TestServer.patientLimits
         limits.maximumUnsentBytes = 100_000
         limits.keepaliveTimeoutMilliseconds = 1_500
         try await TestServer.run(limits: limits) { server in
@@ -247,7 +247,7 @@ import Testing
     }
 
     @Test func requestThatNeverArrives() async throws {
-        var limits = ServerLimits()
+        var limits = TestServer.patientLimits
         limits.requestTimeoutMilliseconds = 50
         try await TestServer.run(limits: limits) { server in
             let socket = try await server.socket()
@@ -286,7 +286,7 @@ import Testing
 
     /// An answer that would be dropped for want of room says so.
     @Test func answersBeyondTheHardBound() async throws {
-        var limits = ServerLimits()
+        var limits = TestServer.patientLimits
         limits.maximumUnsentBytesPerConnection = 100_000
         try await TestServer.run(limits: limits) { server in
             let client = try await server.client()

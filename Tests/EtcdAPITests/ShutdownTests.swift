@@ -1,5 +1,6 @@
 import EtcdClient
 import Foundation
+import TestSupport
 import Testing
 
 @testable import EtcdAPI
@@ -45,7 +46,7 @@ import Testing
 
     @Test func severalAddresses() async throws {
         try await TestServer.run { server in
-            let second = try await server.server.start(host: "127.0.0.1", port: 0)
+            let second = try await server.server.start(host: "127.0.0.1", port: FreePorts.take())
             let client = try await EtcdClient.connect(host: "127.0.0.1", port: second.port!)
             try await client.put("a", "1")
             #expect(try await server.client().get("a") == Array("1".utf8))

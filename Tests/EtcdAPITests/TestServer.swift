@@ -2,6 +2,7 @@ import EtcdClient
 import Logging
 import NIOCore
 import NIOPosix
+import TestSupport
 import Testing
 
 @testable import EtcdAPI
@@ -31,12 +32,21 @@ final class TestServer: Sendable {
         self.server = server
         self.service = service
         self.core = core
-        port = try await server.start(host: "127.0.0.1", port: 0).port!
+        port = try await server.start(host: "127.0.0.1", port: FreePorts.take()).port!
+    }
+
+    /// Clients in tests wait for their turn on a busy machine; a server that is not tested for its patience
+    /// must not lose it meanwhile.
+    static var patientLimits: ServerLimits {
+        var limits = ServerLimits()
+        limits.handshakeTimeoutMilliseconds = 600_000
+        limits.keepaliveTimeoutMilliseconds = 600_000
+        return limits
     }
 
     /// Runs a test against a fresh server.
     static func run(
-        limits: ServerLimits = ServerLimits(), _ body: (TestServer) async throws -> Void
+        limits: ServerLimits = TestServer.patientLimits, _ body: (TestServer) async throws -> Void
     ) async throws {
         let server = try await TestServer(limits: limits)
         do {

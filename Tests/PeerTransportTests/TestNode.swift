@@ -3,6 +3,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import Synchronization
+import TestSupport
 
 @testable import PeerTransport
 
@@ -117,18 +118,19 @@ struct TestNode: Sendable {
     static let cluster = ClusterID(0xc1)
 
     static func start(
-        _ id: UInt64, incarnation: UInt64 = 1, cluster: ClusterID = cluster, port: Int = 0,
+        _ id: UInt64, incarnation: UInt64 = 1, cluster: ClusterID = cluster, port: Int? = nil,
         limits: PeerTransportLimits = fastLimits
     ) async throws -> TestNode {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let log = LogRecorder()
+        let chosenPort = try port ?? FreePorts.take()
         let (parts, started) = try await loop.submit {
             let transport = PeerTransport(
                 loop: loop, nodeID: NodeID(id), clusterID: cluster, incarnation: incarnation, peers: [],
                 limits: limits, logger: log.logger)
             let recorder = Recorder()
             transport.delegate = recorder
-            let started = transport.start(listeningOn: [ListenAddress(host: "127.0.0.1", port: port)])
+            let started = transport.start(listeningOn: [ListenAddress(host: "127.0.0.1", port: chosenPort)])
             return (NIOLoopBound(Parts(transport: transport, recorder: recorder), eventLoop: loop), started)
         }.get()
         let actual = try await started.get()[0].port ?? 0

@@ -2,6 +2,7 @@ import EtcdAPI
 import EtcdClient
 import Foundation
 import Testing
+import TestSupport
 
 #if canImport(Glibc)
     import Glibc

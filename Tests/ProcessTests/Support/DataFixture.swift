@@ -2,6 +2,7 @@ import EtcdAPI
 import EtcdClient
 import Foundation
 import Testing
+import TestSupport
 
 /// A single node's data with a snapshot, as it was left by a clean stop or by SIGKILL, and what must be read
 /// from it.

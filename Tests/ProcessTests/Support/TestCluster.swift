@@ -1,6 +1,7 @@
 import EtcdAPI
 import EtcdClient
 import Testing
+import TestSupport
 
 /// One or several nodes with a data directory of their own, all gone at the end.
 final class TestCluster: Sendable {

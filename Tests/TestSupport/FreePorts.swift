@@ -6,32 +6,35 @@ import Synchronization
     import Darwin
 #endif
 
-/// Ports that nothing listens on. Below those that the system gives to outgoing connections, so that a node
-/// finds its port free when it is started again.
-enum FreePorts {
+/// Ports that nothing listens on. Below those that the system gives to outgoing connections and to who asks for
+/// any port, so that a node finds its port free when it is started again, and nobody else listens there when it
+/// has stopped, however many tests run at the same time.
+public enum FreePorts {
+    public struct NoneLeft: Error {}
+
     private static let last = Mutex(13_000 + Int(getpid()) * 37 % 16_000)
 
     /// A port that this process has not given out for a long time.
-    static func take() throws -> Int {
+    public static func take() throws -> Int {
         try last.withLock { last in
             for _ in 0..<16_000 {
                 last = last >= 28_999 ? 13_000 : last + 1
                 if isFree(last) { return last }
             }
-            throw TestFailure("no port from 13000 to 28999 is free")
+            throw NoneLeft()
         }
     }
 
     /// A base port for `holdfast dev` with three nodes.
-    static func takeBase() throws -> Int {
+    public static func takeBase() throws -> Int {
         for base in stride(from: 10_000 + Int(getpid()) % 1_300 * 2, to: 12_700, by: 2)
         where [0, 1, 20_000, 20_001, 30_000, 30_001].allSatisfy({ isFree(base + $0) }) {
             return base
         }
-        throw TestFailure("no base port up to 12700 is free")
+        throw NoneLeft()
     }
 
-    static func isFree(_ port: Int) -> Bool {
+    public static func isFree(_ port: Int) -> Bool {
         #if canImport(Glibc)
             let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         #else
