@@ -39,6 +39,8 @@ enum Architecture {
                 "EtcdClient", "HoldfastSimulation", "ArgumentParser", "Logging", "SystemPackage",
             ] + sockets + http + system
         ),
+        // Below Tests, not Sources: what several test targets share.
+        ("TestSupport", system),
     ]
 
     static func allowedImports(of target: String) -> Set<String>? {
