@@ -40,6 +40,13 @@ final class ChildProcess: Sendable {
         let flags = O_WRONLY | O_CREAT | O_APPEND
         posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, outputPath, flags, 0o644)
         posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errorPath, flags, 0o644)
+        #if canImport(Glibc)
+            // Sockets of tests that run at the same time must not live on in the child: a port that such a
+            // test has closed would still be listened on.
+            for descriptor: Int32 in 3..<1_024 {
+                posix_spawn_file_actions_addclose(&actions, descriptor)
+            }
+        #endif
 
         var attributes = Self.makeAttributes()
         posix_spawnattr_init(&attributes)
