@@ -141,6 +141,9 @@ struct TestNode: Sendable {
     static var fastLimits: PeerTransportLimits {
         var limits = PeerTransportLimits()
         limits.stableLinkMilliseconds = 0
+        // On a busy machine a test may have to wait for its turn; only tests of patience set less.
+        limits.handshakeTimeoutMilliseconds = 600_000
+        limits.pingTimeoutMilliseconds = 600_000
         return limits
     }
 
