@@ -39,23 +39,6 @@ public struct RaftMessage: Hashable, Sendable {
     }
 }
 
-/// The end of a log, by which voters compare logs (Raft paper, section 5.4.1).
-public struct LogPosition: Hashable, Comparable, Sendable, CustomStringConvertible {
-    public let term: Term
-    public let index: LogIndex
-
-    public init(term: Term, index: LogIndex) {
-        self.term = term
-        self.index = index
-    }
-
-    public static func < (left: LogPosition, right: LogPosition) -> Bool {
-        left.term == right.term ? left.index < right.index : left.term < right.term
-    }
-
-    public var description: String { "\(index)@\(term)" }
-}
-
 public struct AppendEntries: Hashable, Sendable {
     /// The entry that stands before `entries`.
     public let previous: LogPosition

@@ -1,0 +1,16 @@
+/// The end of a log, by which voters compare logs (Raft paper, section 5.4.1).
+public struct LogPosition: Hashable, Comparable, Sendable, CustomStringConvertible {
+    public let term: Term
+    public let index: LogIndex
+
+    public init(term: Term, index: LogIndex) {
+        self.term = term
+        self.index = index
+    }
+
+    public static func < (left: LogPosition, right: LogPosition) -> Bool {
+        left.term == right.term ? left.index < right.index : left.term < right.term
+    }
+
+    public var description: String { "\(index)@\(term)" }
+}
