@@ -127,6 +127,7 @@ extension RaftCore {
             } else if required == effects.persist?.sequence {
                 effects.messagesAfterPersist.append(item.message)
             } else {
+                rarePaths.insert(.answerHeldForEarlierPersist)
                 heldMessages.append(HeldMessage(sequence: required, message: item.message))
             }
         }

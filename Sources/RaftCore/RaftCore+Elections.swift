@@ -62,8 +62,10 @@ extension RaftCore {
     /// Takes over the term of a member that is ahead. A follower that hears its leader does not: the term
     /// reaches that leader, which has an election timeout to give up before this node votes for another.
     mutating func noteHigherTerm(of message: RaftMessage, now: Instant) {
-        guard message.term > term, membership.isMember(message.from), role != .follower || !isLoyal(now: now)
-        else { return }
+        guard message.term > term, membership.isMember(message.from) else { return }
+        guard role != .follower || !isLoyal(now: now) else {
+            return rarePaths.insert(.loyalFollowerIgnoresHigherTerm)
+        }
         becomeFollower(term: message.term, leader: nil, now: now)
     }
 
@@ -97,7 +99,10 @@ extension RaftCore {
         role = .preCandidate
         votes = [(nodeID, true)]
         electionDeadline = now + campaignPatience(isElection: false)
-        if let attempts = hurriedCampaigns { hurriedCampaigns = attempts + 1 }
+        if let attempts = hurriedCampaigns {
+            rarePaths.insert(.hurriedCampaign)
+            hurriedCampaigns = attempts + 1
+        }
         if membership.voteOutcome({ self.vote(of: $0) }) == .won {
             return startElection(now: now)
         }
@@ -149,6 +154,7 @@ extension RaftCore {
             guard role == .preCandidate, message.term == term.next else { return }
         } else {
             // The refusal tells of a term that this node has missed.
+            if message.term > term { rarePaths.insert(.termLearnedFromPreVoteRefusal) }
             noteHigherTerm(of: message, now: now)
             guard role == .preCandidate, message.term == term else { return }
         }
@@ -163,7 +169,9 @@ extension RaftCore {
         note(granted, from: node)
         switch membership.voteOutcome({ self.vote(of: $0) }) {
         case .won: becomeLeader(now: now)
-        case .lost: becomeFollower(term: term, leader: nil, now: now)
+        case .lost:
+            rarePaths.insert(.electionLost)
+            becomeFollower(term: term, leader: nil, now: now)
         case .pending: break
         }
     }
@@ -181,7 +189,7 @@ extension RaftCore {
     mutating func answerVote(_ message: RaftMessage, _ position: LogPosition, now: Instant) {
         if message.term > term {
             // Not even the term is taken over: a leader that is heard is not to be disturbed.
-            guard !isLoyal(now: now) else { return }
+            guard !isLoyal(now: now) else { return rarePaths.insert(.loyalFollowerRefusesVote) }
             becomeFollower(term: message.term, leader: nil, now: now)
         }
         let isFree = votedFor == nil || votedFor == message.from
@@ -191,6 +199,8 @@ extension RaftCore {
             role = .follower
             votedFor = message.from
             resetElectionDeadline(now: now)
+        } else if message.term == term {
+            rarePaths.insert(isFree ? .voteRefusedToShorterLog : .voteRefusedAfterVotingForAnother)
         }
         send(.voteResponse(granted: isGranted), to: message.from)
     }

@@ -50,6 +50,7 @@ extension RaftCore {
 
     mutating func acceptForwarded(_ proposals: [Proposal], _ message: RaftMessage) {
         guard role == .leader, message.term == term, membership.isMember(message.from) else {
+            rarePaths.insert(.forwardedProposalRefused)
             return send(
                 .proposeRejected(proposals.map(\.id), .notLeader), to: message.from, term: message.term)
         }
@@ -58,7 +59,9 @@ extension RaftCore {
             let session = proposal.id.session
             let accepted = acceptedSequences[session]
             if let accepted, proposal.id.sequence <= accepted {
-                continue  // A repetition, or one that later ones have overtaken on a broken link.
+                // A repetition, or one that later ones have overtaken on a broken link.
+                rarePaths.insert(.forwardedProposalRepeated)
+                continue
             }
             guard accepted != nil || acceptedSequences.count < RaftCore.maximumSessions else {
                 refused.append((proposal.id, .overloaded))

@@ -22,7 +22,7 @@ extension RaftCore {
     mutating func startReadRound(now: Instant) {
         guard leaderReads.current == nil, !leaderReads.gathered.isEmpty else { return }
         // A new leader does not know the commit index before it has committed an entry of its own term.
-        guard log.term(at: commitIndex) == term else { return }
+        guard log.term(at: commitIndex) == term else { return rarePaths.insert(.readWaitsForOwnTerm) }
         leaderReads.round += 1
         leaderReads.current = LeaderReads.Round(index: commitIndex, readers: leaderReads.gathered)
         leaderReads.gathered = []
@@ -59,6 +59,7 @@ extension RaftCore {
     mutating func failLeaderReads() {
         let readers = (leaderReads.current?.readers ?? []) + leaderReads.gathered
         leaderReads = LeaderReads()
+        if !readers.isEmpty { rarePaths.insert(.leaderReadsFailed) }
         for reader in readers {
             if case .own(let id) = reader {
                 effects.failedReads.append(id)
@@ -83,7 +84,9 @@ extension RaftCore {
 
     mutating func handleReadIndexResponse(_ batch: ReadBatchID, _ index: LogIndex?, now: Instant) {
         // An answer to a question that was given up is too old to be trusted with the reads of a newer one.
-        guard let current = followerReads.current, current.id == batch else { return }
+        guard let current = followerReads.current, current.id == batch else {
+            return rarePaths.insert(.readBatchOutlived)
+        }
         followerReads.current = nil
         guard let index else {
             followerReads.gathered = current.reads + followerReads.gathered
@@ -98,6 +101,7 @@ extension RaftCore {
     /// Asks again where the question or its answer was lost.
     mutating func retryFollowerReads(now: Instant) {
         guard let current = followerReads.current, now >= current.deadline else { return }
+        rarePaths.insert(.readAskedAgain)
         followerReads.current = nil
         followerReads.gathered = current.reads + followerReads.gathered
     }

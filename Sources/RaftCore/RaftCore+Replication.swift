@@ -182,7 +182,8 @@ extension RaftCore {
             if node == nodeID { return persistence.durableIndex }
             return progressPosition(of: node).map { progress[$0].match } ?? .zero
         }
-        guard let reached, reached > commitIndex, log.term(at: reached) == term else { return }
+        guard let reached, reached > commitIndex else { return }
+        guard log.term(at: reached) == term else { return rarePaths.insert(.commitWaitsForOwnTerm) }
         for entry in log.slice(from: commitIndex.next, through: reached) where entry.index >= firstIndexOfTerm
         {
             uncommittedSizeBytes -= entry.approximateSizeBytes
@@ -202,6 +203,7 @@ extension RaftCore {
     // MARK: Follower
 
     mutating func answerStaleLeader(_ message: RaftMessage) {
+        rarePaths.insert(.staleLeaderAnswered)
         // The term in the answer makes a leader that was replaced step down. It also brings a leader to a
         // node with a higher term, which it could otherwise never win back.
         let response = AppendResponse(
@@ -223,6 +225,7 @@ extension RaftCore {
         var previous = append.previous
         var entries = append.entries[...]
         if previous.index < log.base.index {
+            rarePaths.insert(.entriesWithinSnapshotSkipped)
             // What the snapshot stands for is committed, and so the same in every leader's log.
             entries = entries.drop { $0.index <= log.base.index }
             previous = log.base
@@ -233,6 +236,7 @@ extension RaftCore {
             // Each answer makes the leader send the same again at once: one in a heartbeat is enough.
             guard now >= roomlessAnswerDue else { return }
             roomlessAnswerDue = now + heartbeatInterval
+            rarePaths.insert(.appendRefusedWithoutRoom)
         }
         guard isMatching else { return refuse(append, previous, from: leader) }
         if hasRoom { appendMissing(entries) }
@@ -252,6 +256,8 @@ extension RaftCore {
                 first > commitIndex,
                 "the leader of term \(term) replaces entry \(first), which is committed through \(commitIndex)"
             )
+            rarePaths.insert(.conflictingSuffixReplaced)
+            if persistence.durableIndex < log.lastIndex { rarePaths.insert(.conflictReplacedWhilePersisting) }
             log.truncate(from: first)
             persistence.noteTruncation(from: first)
             while memberships.count > 1, memberships[memberships.count - 1].index >= first {
@@ -265,6 +271,8 @@ extension RaftCore {
     }
 
     private mutating func refuse(_ append: AppendEntries, _ previous: LogPosition, from leader: NodeID) {
+        let isMissing = log.term(at: previous.index) == nil
+        rarePaths.insert(isMissing ? .previousEntryMissing : .previousEntryConflicts)
         // The last place where the logs may agree: nothing of a term beyond the leader's entry.
         let index = log.lastIndex(upTo: previous.index, withTermAtMost: previous.term)
         let hint = LogPosition(term: log.term(at: index) ?? log.base.term, index: index)

@@ -78,6 +78,7 @@ extension RaftCore {
         guard role == .leader, let position = progressPosition(of: peer),
             case .snapshot = progress[position].state
         else { return }
+        rarePaths.insert(.snapshotUnavailable)
         progress[position].state = .snapshot(
             SnapshotTransfer(step: .pausing(until: now + heartbeatInterval)))
     }
@@ -92,7 +93,9 @@ extension RaftCore {
         case .wants(let offset):
             // A chunk that was sent twice is answered twice. If both answers led to the next chunk, everything
             // from here on would be sent twice.
-            guard case .sent = transfer.step, offset != transfer.offset else { return }
+            guard case .sent = transfer.step, offset != transfer.offset else {
+                return rarePaths.insert(.snapshotChunkAnsweredTwice)
+            }
             transfer.offset = offset
             transfer.step = .pausing(until: .zero)
             progress[position].state = .snapshot(transfer)
@@ -114,6 +117,7 @@ extension RaftCore {
             commitIndex = max(commitIndex, chunk.metadata.index)
         }
         guard chunk.metadata.index > commitIndex else {
+            rarePaths.insert(.snapshotNotNeeded)
             // What it stands for is here already; to install it could only take away (scenario 16).
             // The leader takes the answer for durable, which what is committed here need not be yet.
             return answerSnapshot(
@@ -123,6 +127,7 @@ extension RaftCore {
             || (chunk.offset == 0 && incomingSnapshot?.nextOffset == 0)
         {
             guard chunk.offset == 0 else {
+                rarePaths.insert(.snapshotTransferRestarted)
                 return answerSnapshot(
                     chunk.metadata.index, .wants(offset: 0), sentAt: chunk.sentAt, to: leader)
             }
@@ -148,11 +153,13 @@ extension RaftCore {
         guard let incoming = incomingSnapshot, incoming.metadata == metadata else { return }
         incomingSnapshot = nil
         guard metadata.index > commitIndex else {
+            rarePaths.insert(.receivedSnapshotObsolete)
             return answerSnapshot(
                 metadata.index, .installed, sentAt: incoming.sentAt, to: incoming.leader, waitsForLog: true)
         }
         let position = LogPosition(term: metadata.term, index: metadata.index)
         let keepsSuffix = log.restore(position)
+        rarePaths.insert(keepsSuffix ? .snapshotKeepsSuffix : .snapshotDropsSuffix)
         persistence.noteSnapshot(metadata, keepsSuffix: keepsSuffix, committed: commitIndex)
         let later = keepsSuffix ? memberships.filter { $0.index > metadata.index } : []
         memberships = [(metadata.index, metadata.membership)] + later
@@ -169,6 +176,7 @@ extension RaftCore {
     public mutating func snapshotRefused(index: LogIndex, now: Instant) {
         guard let incoming = incomingSnapshot, incoming.metadata.index == index else { return }
         incomingSnapshot = nil
+        rarePaths.insert(.snapshotRefused)
         answerSnapshot(index, .refused, sentAt: incoming.sentAt, to: incoming.leader)
     }
 

@@ -81,6 +81,8 @@ public struct RaftCore: Sendable {
     var outgoing: [OutgoingMessage] = []
     var reportedLeadership: Leadership
     public internal(set) var malformedMessageCount = 0
+    /// Which rare branches this core has taken. Nothing depends on it.
+    public internal(set) var rarePaths = RarePathSet()
 
     public init(
         nodeID: NodeID, settings: RaftSettings, restored: RestoredState, session: UInt64, now: Instant,
@@ -161,6 +163,7 @@ public struct RaftCore: Sendable {
         switch role {
         case .leader:
             if now >= quorumDeadline {
+                rarePaths.insert(.leaderStepsDownWithoutQuorum)
                 becomeFollower(term: term, leader: nil, now: now)
             } else if now >= heartbeatDue {
                 isHeartbeatDue = true

@@ -103,6 +103,7 @@ extension KeyValueGroup {
         case .leaseNotFound:
             leaderCalls.take(number)?.completion(.failure(.keyValue(.leaseNotFound)))
         case .notLeader:
+            rarePaths.insert(.leaderCallRefused)
             break  // Asked again when the leader is known, or timed out.
         }
     }
@@ -132,6 +133,7 @@ extension KeyValueGroup {
     func startLeaseClocksIfLeader(now: Instant) {
         guard isLeader, leaseTerm != leadership.term, lastAppliedTerm == leadership.term else { return }
         leaseTerm = leadership.term
+        if !store.leaseGrants.isEmpty { rarePaths.insert(.leaseClocksPromoted) }
         leases.promote(
             store.leaseGrants, extendingBy: .milliseconds(settings.leaseExtensionMilliseconds), now: now)
     }
@@ -156,6 +158,7 @@ extension KeyValueGroup {
         guard leaseTerm == replica.core.term, replica.core.role == .leader else { return }
         let expired = leases.expired(at: now, limit: KeyValueGroup.maximumExpiredAtOnce)
         guard !expired.isEmpty else { return }
+        rarePaths.insert(.leaseExpiryProposed)
         let proposals = expired.map { lease in
             Proposal(
                 id: .none,

@@ -49,6 +49,7 @@ extension KeyValueGroup: ReplicaMachine {
         watches.noteApplied(store)
         // The entries that the snapshot stands for may hold these proposals, or may not.
         for proposal in pending.takeAll(where: { $0.term != nil }) {
+            rarePaths.insert(.proposalsUnknownAfterSnapshot)
             proposal.completion(.failure(.timeoutLeaderFailure))
         }
         environment.scheduleTurn()
@@ -96,6 +97,7 @@ extension KeyValueGroup: ReplicaMachine {
     private func updateDiskSpace(now: Instant) {
         let isOverQuota = store.sizeBytes > settings.quotaBytes
         if isOverQuota != self.isOverQuota {
+            if isOverQuota { rarePaths.insert(.quotaExceeded) }
             self.isOverQuota = isOverQuota
             applyDiskSpace(now: now)
         }

@@ -54,6 +54,7 @@ extension KeyValueGroup {
         for var proposal in lost {
             // A new sequence: a leader takes the sequences of a session in their order only.
             proposal.term = nil
+            rarePaths.insert(.proposalProposedAgain)
             enqueue(proposal)
         }
     }
@@ -83,11 +84,13 @@ extension KeyValueGroup {
         let late = pending.takeAll { $0.deadline <= now }
         if !late.isEmpty {
             outbox.removeAll { !pending.contains($0.id.sequence) }
+            rarePaths.insert(.requestTimedOut)
             for proposal in late {
                 proposal.completion(.failure(proposal.term == nil ? .noLeader : .timeout))
             }
         }
         for completion in reads.takeExpired(now: now) {
+            rarePaths.insert(.readTimedOut)
             completion(leadership.leader == nil ? .noLeader : .timeout)
         }
         expireLeaderCalls(now: now)

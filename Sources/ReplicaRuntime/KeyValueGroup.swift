@@ -38,6 +38,8 @@ public final class KeyValueGroup {
     var random: SeededRandom
     var nextExpiryCheck = Instant.distantFuture
     public internal(set) var isStopped = false
+    /// Which rare branches the group has taken. Nothing depends on it.
+    public internal(set) var rarePaths = RarePathSet()
     var isOverQuota = false
     var logSpace = DiskSpace.ample
     /// Called when something came from a peer that only the node above understands.

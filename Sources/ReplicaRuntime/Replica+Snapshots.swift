@@ -23,6 +23,7 @@ extension Replica {
     public func snapshotStored(_ metadata: SnapshotMetadata, succeeded: Bool, now: Instant) {
         guard snapshotUnderWay == metadata else { return }
         snapshotUnderWay = nil
+        if metadata.index <= snapshot.index { mark(.ownSnapshotOvertaken) }
         // A snapshot from the leader may have overtaken this one.
         guard succeeded, metadata.index > snapshot.index else { return }
         submit(

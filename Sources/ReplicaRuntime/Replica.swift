@@ -32,6 +32,7 @@ public final class Replica<Machine: ReplicaMachine> {
     var finishedRestore: (metadata: SnapshotMetadata, restorer: any SnapshotRestorer)?
     var appliedSizeSinceSnapshotBytes = 0
     private var isInTurn = false
+    private var ownRarePaths = RarePathSet()
 
     /// `restored` is what the log held; `machine` already holds the state of `restored.snapshot`.
     public init(
@@ -50,6 +51,17 @@ public final class Replica<Machine: ReplicaMachine> {
 
     public var nextDeadline: Instant {
         min(core.nextDeadline, machine.nextDeadline)
+    }
+
+    /// Which rare branches this member, its machine apart, has taken.
+    public var rarePaths: RarePathSet {
+        var result = ownRarePaths
+        result.formUnion(core.rarePaths)
+        return result
+    }
+
+    func mark(_ path: RarePath) {
+        ownRarePaths.insert(path)
     }
 
     public func receive(_ message: RaftMessage, now: Instant) {

@@ -51,3 +51,18 @@ import Testing
         #expect(split.next() != random.next())
     }
 }
+
+@Suite("Rare paths")
+struct RarePathTests {
+    @Test("Every rare path has a place of its own in a set")
+    func places() {
+        var set = RarePathSet()
+        for path in RarePath.allCases {
+            #expect(!set.contains(path))
+            set.insert(path)
+            #expect(set.contains(path))
+        }
+        #expect(set.missing.isEmpty)
+        #expect(RarePathSet().missing == RarePath.allCases)
+    }
+}
