@@ -2,6 +2,7 @@ import ArgumentParser
 import ConsensusTypes
 import Logging
 import ReplicaRuntime
+import WriteAheadLog
 
 /// `holdfast serve`: one node. The flags carry etcd's names where the meaning is the same.
 struct ServeCommand: ParsableCommand {
@@ -60,6 +61,15 @@ struct ServeCommand: ParsableCommand {
     @Option(help: "trace, debug, info, notice, warn, error or critical.")
     var logLevel = "info"
 
+    @Option(
+        help: ArgumentHelp(
+            "Dials these peers elsewhere than --initial-cluster says, as through a proxy: "
+                + "name=http://host:port,...", visibility: .hidden))
+    var peerRoutes: String?
+
+    @Option(help: ArgumentHelp("Bytes of each of the log's files.", visibility: .hidden))
+    var logSegmentBytes = WriteAheadLogOptions().segmentSizeBytes
+
     @Flag(help: .hidden)
     var exitWithParent = false
 
@@ -114,12 +124,18 @@ struct ServeCommand: ParsableCommand {
         guard maxRequestBytes <= 8 << 20 else {
             throw CommandFailure(message: "--max-request-bytes must be at most 8388608 (8 MiB)", exitCode: 64)
         }
+        let logOptions = WriteAheadLogOptions(segmentSizeBytes: logSegmentBytes)
+        if let problem = logOptions.problem {
+            throw CommandFailure(message: "--log-segment-bytes: \(problem)", exitCode: 64)
+        }
         return ServeOptions(
-            cluster: cluster, ownMember: ownMember, dataDirectory: dataDir ?? "\(name).holdfast",
+            cluster: cluster, ownMember: ownMember,
+            peerRoutes: try peerRoutes.map { try PeerRoutes($0, cluster: cluster) } ?? PeerRoutes(),
+            dataDirectory: dataDir ?? "\(name).holdfast",
             mustExist: initialClusterState == .existing, listenClientURLs: listenClient,
             advertiseClientURLs: advertiseClient ?? listenClient,
             listenPeerURLs: try ClusterURL.list(listenPeerUrls, flag: "--listen-peer-urls"),
-            replicaSettings: settings,
+            replicaSettings: settings, logOptions: logOptions,
             quotaBytes: quotaBackendBytes == 0 ? 2 << 30 : quotaBackendBytes,
             maximumRequestSizeBytes: maxRequestBytes, maximumTransactionOperations: maxTxnOps,
             logLevel: level)
@@ -138,12 +154,14 @@ struct ServeCommand: ParsableCommand {
 struct ServeOptions {
     let cluster: InitialCluster
     let ownMember: InitialCluster.Member
+    let peerRoutes: PeerRoutes
     let dataDirectory: String
     let mustExist: Bool
     let listenClientURLs: [ClusterURL]
     let advertiseClientURLs: [ClusterURL]
     let listenPeerURLs: [ClusterURL]
     let replicaSettings: ReplicaSettings
+    let logOptions: WriteAheadLogOptions
     let quotaBytes: Int
     let maximumRequestSizeBytes: Int
     let maximumTransactionOperations: Int

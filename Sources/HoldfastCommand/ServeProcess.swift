@@ -120,12 +120,11 @@ private final class RunningNode: @unchecked Sendable {
         var nodeOptions = KeyValueNodeOptions(
             nodeID: options.ownMember.id, name: options.ownMember.name,
             clusterID: ClusterID(options.cluster.clusterID),
-            peers: options.cluster.members.map {
-                PeerAddress(node: $0.id, host: $0.peerURLs[0].host, port: $0.peerURLs[0].port)
-            },
+            peers: options.cluster.members.map { options.peerRoutes.address(of: $0) },
             peerListeners: options.listenPeerURLs.map { ListenAddress(host: $0.host, port: $0.port) },
             dataDirectory: FilePath(options.dataDirectory))
         nodeOptions.replicaSettings = options.replicaSettings
+        nodeOptions.logOptions = options.logOptions
         nodeOptions.groupSettings.quotaBytes = options.quotaBytes
         let timeout = options.replicaSettings.raft.electionTimeoutMilliseconds
         nodeOptions.groupSettings.requestTimeoutMilliseconds = 5_000 + 2 * timeout
