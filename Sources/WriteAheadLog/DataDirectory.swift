@@ -1,10 +1,12 @@
 import ConsensusTypes
+import Synchronization
 import struct SystemPackage.FilePath
 
 /// The directory with everything durable of a node:
 ///
 ///     LOCK        who has it open
 ///     IDENTITY    whose data it is
+///     MEMBERS     what the node remembers of its peers
 ///     log/        the write-ahead log
 ///     snapshots/  the snapshots of all groups
 ///
@@ -14,27 +16,40 @@ public final class DataDirectory: Sendable {
     public let identity: NodeIdentity
     /// Whether the node has never run with this directory.
     public let isNew: Bool
+    /// The directory's own name, which it has had since it was made.
+    public let directoryID: DirectoryID
+    /// How often the directory was opened, this time included: 1 the first time. Durable.
+    public let startCount: UInt64
     private let fileSystem: any FileSystem
     private let lock: DirectoryLock
+    private let file: Mutex<IdentityFile>
 
     public var logPath: FilePath { path.appending("log") }
     public var snapshotsPath: FilePath { path.appending("snapshots") }
 
     private init(
-        _ path: FilePath, _ identity: NodeIdentity, isNew: Bool, _ fileSystem: any FileSystem,
+        _ path: FilePath, _ file: IdentityFile, _ directory: DirectoryID, _ fileSystem: any FileSystem,
         _ lock: DirectoryLock
     ) {
         self.path = path
-        self.identity = identity
-        self.isNew = isNew
+        self.identity = file.identity
+        self.isNew = !file.isInitialized
+        self.directoryID = directory
+        self.startCount = file.startCount
         self.fileSystem = fileSystem
         self.lock = lock
+        self.file = Mutex(file)
     }
 
-    /// Opens the directory of this node, or makes one where there is none (with the directories above it).
-    /// One that belongs to another node or cluster, or whose owner is not known, is an error.
+    /// Opens the directory of this node, or makes one where there is none (with the directories above it),
+    /// and counts the start durably. One that belongs to another node or cluster, or whose owner is not
+    /// known, is an error.
+    ///
+    /// - Parameter newDirectoryID: what a new directory (and one of a version that had no ids) is named; for
+    ///   simulations, where nothing may be random that is not from the seed.
     public static func open(
-        _ path: FilePath, identity: NodeIdentity, fileSystem: any FileSystem
+        _ path: FilePath, identity: NodeIdentity, newDirectoryID: DirectoryID = .random(),
+        fileSystem: any FileSystem
     ) throws(DataDirectoryError) -> DataDirectory {
         guard identity.name.utf8.count <= NodeIdentity.maximumNameBytes else {
             throw .invalidName("the node's name must have at most \(NodeIdentity.maximumNameBytes) bytes")
@@ -50,17 +65,44 @@ public final class DataDirectory: Sendable {
         if found?.isInitialized != true { try makeNameDurable(path, fileSystem) }
         if let found {
             try requireSame(found.identity, identity, path.appending(IdentityFile.fileName))
-            return DataDirectory(path, identity, isNew: !found.isInitialized, fileSystem, lock)
+        } else {
+            try requireNoData(path, fileSystem)
         }
-        for name in ["log", "snapshots"] {
-            let directory = path.appending(name)
+        var file = found ?? IdentityFile(identity: identity)
+        let directory = file.directory ?? newDirectoryID
+        file.directory = directory
+        file.startCount += 1
+        try file.write(path, fileSystem)
+        return DataDirectory(path, file, directory, fileSystem, lock)
+    }
+
+    private static func requireNoData(
+        _ path: FilePath, _ fileSystem: any FileSystem
+    ) throws(DataDirectoryError) {
+        for name in ["log", "log" + LogRebuild.buildingSuffix, "snapshots", MemberRecords.fileName] {
             let isPresent = try wrappingDirectory { () throws(FileSystemError) in
-                try fileSystem.exists(directory)
+                try fileSystem.exists(path.appending(name))
             }
             if isPresent { throw .identityMissing(file: path.appending(IdentityFile.fileName)) }
         }
-        try IdentityFile(identity: identity, isInitialized: false).write(path, fileSystem)
-        return DataDirectory(path, identity, isNew: true, fileSystem, lock)
+    }
+
+    /// Whether the node was let into its cluster with this directory: before, it may have had another one.
+    public var isAdmitted: Bool { file.withLock { $0.isAdmitted } }
+
+    /// Says durably that the node was admitted with this directory.
+    public func markAdmitted() throws(DataDirectoryError) {
+        try change { $0.isAdmitted = true }
+    }
+
+    private func change(_ body: (inout IdentityFile) -> Void) throws(DataDirectoryError) {
+        try file.withLock { (file) throws(DataDirectoryError) in
+            var changed = file
+            body(&changed)
+            guard changed != file else { return }
+            try changed.write(path, fileSystem)
+            file = changed
+        }
     }
 
     /// Whose data the directory holds, without opening it; `nil` where nothing says so.
@@ -83,10 +125,44 @@ public final class DataDirectory: Sendable {
         } catch {
             throw .log(error)
         }
-        if isNew {
-            try IdentityFile(identity: identity, isInitialized: true).write(path, fileSystem)
-        }
+        try change { $0.isInitialized = true }
         return opened
+    }
+
+    /// What is left of a log that ``openLog(options:)`` refuses with an error that
+    /// ``DataDirectoryError/isLogDamage``; see ``WriteAheadLog/salvage(directory:fileSystem:options:)``.
+    public func salvageLog(
+        options: WriteAheadLogOptions = .init()
+    ) throws(DataDirectoryError) -> SalvagedLog {
+        do throws(WriteAheadLogError) {
+            return try WriteAheadLog.salvage(directory: logPath, fileSystem: fileSystem, options: options)
+        } catch {
+            throw .log(error)
+        }
+    }
+
+    /// Replaces the log by one that holds exactly this; see
+    /// ``WriteAheadLog/rebuild(directory:fileSystem:options:groups:)``. The log must not be open.
+    public func rebuildLog(
+        groups: [RecoveredGroup], options: WriteAheadLogOptions = .init()
+    ) throws(DataDirectoryError) {
+        do throws(WriteAheadLogError) {
+            try WriteAheadLog.rebuild(
+                directory: logPath, fileSystem: fileSystem, options: options, groups: groups)
+        } catch {
+            throw .log(error)
+        }
+    }
+
+    /// What the node remembers of its peers. A damaged file is an error that names it; then
+    /// ``forgetMembers()`` begins anew.
+    public func openMembers() throws(DataDirectoryError) -> MemberRecords {
+        try MemberRecords(path, fileSystem)
+    }
+
+    /// Records without anything in them. The file stays as it is until something is remembered.
+    public func forgetMembers() -> MemberRecords {
+        MemberRecords(forgetting: path, fileSystem)
     }
 
     /// Opens the snapshots.

@@ -12,6 +12,8 @@ public enum DataDirectoryError: Error, Hashable, Sendable, CustomStringConvertib
     /// There is data, but nothing says whose.
     case identityMissing(file: FilePath)
     case invalidName(String)
+    /// There is no room for more in the list of members.
+    case tooManyMembers(file: FilePath, maximum: Int)
     case log(WriteAheadLogError)
     case snapshots(SnapshotError)
 
@@ -22,6 +24,11 @@ public enum DataDirectoryError: Error, Hashable, Sendable, CustomStringConvertib
         case .snapshots(let error): error.isNoSpace
         default: false
         }
+    }
+
+    /// Whether the log lost data, so that ``DataDirectory/salvageLog(options:)`` finds what is left.
+    public var isLogDamage: Bool {
+        if case .log(let error) = self { error.isDamage } else { false }
     }
 
     public var description: String {
@@ -43,6 +50,9 @@ public enum DataDirectoryError: Error, Hashable, Sendable, CustomStringConvertib
         case .identityMissing(let file):
             "data directory: \(file) is missing at byte 0 although there is data beside it; "
                 + "put the file back, or restore this node from its peers"
+        case .tooManyMembers(let file, let maximum):
+            "data directory: \(file) holds \(maximum) members already, which is the most; "
+                + "start this node with an empty data directory"
         case .invalidName(let reason):
             "data directory: \(reason)"
         case .log(let error):

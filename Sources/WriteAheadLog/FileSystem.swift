@@ -27,11 +27,15 @@ public protocol FileSystem: Sendable {
     /// Whether something has this name.
     func exists(_ path: FilePath) throws(FileSystemError) -> Bool
 
-    /// Within one directory; what had the new name before is replaced.
+    /// Within one directory; a file that had the new name before is replaced. A directory may be renamed to
+    /// a name that nothing has, after it was synced.
     func rename(_ path: FilePath, to newPath: FilePath) throws(FileSystemError)
 
     /// Removes a file.
     func remove(_ path: FilePath) throws(FileSystemError)
+
+    /// Removes a directory with nothing in it.
+    func removeDirectory(_ path: FilePath) throws(FileSystemError)
 
     /// Makes the names in a directory durable.
     func synchronizeDirectory(_ path: FilePath) throws(FileSystemError)
@@ -74,6 +78,7 @@ public enum FileOperation: String, Hashable, Sendable {
     case inspect
     case rename
     case remove
+    case removeDirectory = "remove directory"
     case synchronizeDirectory = "sync directory"
     case read
     case write

@@ -16,6 +16,12 @@ public struct LogBatch: Sendable {
     let sequence: UInt64
     /// Segments that nothing needs any more once this batch is durable, oldest first.
     let obsoleteSegments: [UInt64]
+    /// What the anchor says of the log's end once this batch is durable; empty where there are no records.
+    var positions: [UInt8] = []
+    /// Whether a term or a vote changed, which the anchor must say durably before this batch is reported.
+    var changesVotes = false
+    /// The votes then; `nil` as well where there are more groups than the anchor has room for.
+    var votes: [LogAnchor.Vote]?
 
     public var sizeBytes: Int { bytes.count }
 }

@@ -60,6 +60,16 @@ public struct RecoveryReport: Hashable, Sendable {
         case open
     }
 
+    /// What the anchor, the file `ANCHOR`, told of the log's end.
+    public enum Anchor: Hashable, Sendable {
+        /// There is none: the log is new, was written by a version that had none, or lost it.
+        case missing
+        /// It holds nothing intact about the end, so nothing but the log's own marks proves what was durable.
+        case unknown
+        /// Everything up to this batch was durable for certain, and is there.
+        case known(sequence: UInt64)
+    }
+
     public struct TruncatedTail: Hashable, Sendable {
         public let file: FilePath
         public let offset: Int
@@ -67,6 +77,9 @@ public struct RecoveryReport: Hashable, Sendable {
     }
 
     public let end: End
+    public let anchor: Anchor
+    /// Whether the anchor had lost what it holds of terms and votes, in one slot or both.
+    public let hasLostVotes: Bool
     /// A write at the end that had not finished and was removed.
     public let truncatedTail: TruncatedTail?
     public let segments: Int

@@ -17,6 +17,7 @@ public final class LogWriter: Sendable {
         var spares: [(number: UInt64, isRecycled: Bool)]
         var nextSpare: UInt64
         var isMarked: Bool
+        var anchor: AnchorWriter
         var lock: DirectoryLock?
         var failure: WriteAheadLogError?
     }
@@ -39,7 +40,7 @@ public final class LogWriter: Sendable {
     /// Whether the next segment could not be allocated in advance.
     public var isShortOfSpace: Bool { lacksSpare.load(ordering: .acquiring) }
 
-    /// Writes the batch and syncs; when this returns, everything in it is durable.
+    /// Writes the batch and syncs; when this returns, everything in it is durable, and the anchor says so.
     public func write(_ batch: inout LogBatch) throws(WriteAheadLogError) {
         try guarded { (state) throws(WriteAheadLogError) in
             if let newSegment = batch.newSegment {
@@ -62,6 +63,19 @@ public final class LogWriter: Sendable {
             }
             state.end += batch.bytes.count
             state.nextSequence += 1
+            try anchor(&batch, &state)
+        }
+    }
+
+    /// Only now, after the sync: an anchor ahead of the segments would make a power cut look like damage.
+    private func anchor(_ batch: inout LogBatch, _ state: inout State) throws(WriteAheadLogError) {
+        do throws(FileSystemError) {
+            if batch.changesVotes {
+                try state.anchor.write(batch.votes, sequence: batch.sequence)
+            }
+            try state.anchor.write(&batch.positions)
+        } catch {
+            throw .fileSystem(error)
         }
     }
 
@@ -97,8 +111,11 @@ public final class LogWriter: Sendable {
         defer { state.withLock { $0.lock = nil } }
         try guarded { (state) throws(WriteAheadLogError) in
             try writeMark(.closed, &state)
-            let active = state.active
-            try wrapping { () throws(FileSystemError) in try active.synchronize() }
+            let (active, anchor) = (state.active, state.anchor)
+            try wrapping { () throws(FileSystemError) in
+                try active.synchronize()
+                try anchor.synchronize()
+            }
             state.failure = .closed(directory: directory)
         }
     }
@@ -146,7 +163,9 @@ extension LogWriter {
         let path = directory.appending(SegmentName.segment(number))
         let (previous, end, sequence) = (state.active, state.end, state.nextSequence)
         let seal = BatchHeader.mark(.seal, sequence: sequence, segment: state.segment, offset: end)
+        let anchor = state.anchor
         state.active = try wrapping { () throws(FileSystemError) in
+            try anchor.synchronize()
             try prepared.file.write(bytes, at: 0)
             try prepared.file.synchronize()
             try fileSystem.rename(prepared.file.path, to: path)

@@ -90,6 +90,12 @@ public struct RealFileSystem: FileSystem {
         }
     }
 
+    public func removeDirectory(_ path: FilePath) throws(FileSystemError) {
+        guard path.withPlatformString({ rmdir($0) }) == 0 else {
+            throw FileSystemError(operation: .removeDirectory, path: path, code: Errno(rawValue: errno))
+        }
+    }
+
     public func synchronizeDirectory(_ path: FilePath) throws(FileSystemError) {
         let descriptor = try RealFileSystem.retrying(.synchronizeDirectory, path) {
             systemOpen(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)

@@ -14,6 +14,13 @@ struct SegmentReader {
         self.blockSizeBytes = blockSizeBytes
     }
 
+    /// A reader of a segment whose header may be damaged.
+    init(_ file: any File, segment: UInt64, capacity: Int, blockSizeBytes: Int) {
+        let header = SegmentHeader(
+            segment: segment, capacity: capacity, firstSequence: 0, previousEnd: 0, isRecycled: true)
+        self.init(file, header, blockSizeBytes: blockSizeBytes)
+    }
+
     enum Batch {
         /// An intact batch, and where its body is in the block.
         case intact(BatchHeader, body: Range<Int>)
@@ -88,5 +95,40 @@ struct SegmentReader {
             start += stepSizeBytes
         }
         return (nil, lastUsed)
+    }
+
+    /// Where, from `start` on, the header of any batch or mark of this segment stands that is later than
+    /// `sequence`; `nil` where there is none.
+    func nextBatch(from start: Int, beyond sequence: UInt64) throws(WriteAheadLogError) -> Int? {
+        let stepSizeBytes = 1 << 20
+        let (file, segment, capacity) = (file, header.segment, header.capacity)
+        var from = start
+        while from + BatchHeader.sizeBytes <= capacity {
+            let blockStart = from
+            let count = min(stepSizeBytes + BatchHeader.sizeBytes, capacity - from)
+            let bytes = try wrapping { () throws(FileSystemError) in try file.readBytes(count, at: blockStart)
+            }
+            let found = bytes.withBytes { raw -> Int? in
+                var position = 0
+                while position + BatchHeader.sizeBytes <= raw.count {
+                    // The kind's four bytes decide nearly always; the checksum is worked out only then.
+                    let kind = raw.loadUnaligned(fromByteOffset: position + 12, as: UInt32.self)
+                    let candidate = raw.loadUnaligned(fromByteOffset: position + 16, as: UInt64.self)
+                    if UInt32(littleEndian: kind) &- 1 < 5, UInt64(littleEndian: candidate) > sequence,
+                        BatchHeader.parse(
+                            .init(rebasing: raw[position...]), segment: segment,
+                            offset: blockStart + position) != nil
+                    {
+                        return blockStart + position
+                    }
+                    position += BatchHeader.alignment
+                }
+                return nil
+            }
+            if let found { return found }
+            if count < stepSizeBytes + BatchHeader.sizeBytes { break }
+            from += stepSizeBytes
+        }
+        return nil
     }
 }

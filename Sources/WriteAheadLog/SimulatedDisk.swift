@@ -73,8 +73,39 @@ struct SimulatedDisk: Sendable {
     mutating func rename(_ path: String, to newPath: String) throws(FileSystemError) {
         let parent = SimulatedDisk.parent(of: path)
         precondition(SimulatedDisk.parent(of: newPath) == parent, "files are renamed within their directory")
+        if names[path] == .directory {
+            return try renameDirectory(path, to: newPath, in: parent)
+        }
         let inode = try file(path, .rename)
         change(parent, [(path, nil), (newPath, .file(inode))])
+    }
+
+    /// Takes everything in it along. What is in it must be durable, so that a crash that undoes the renaming
+    /// leaves it where it was.
+    private mutating func renameDirectory(
+        _ path: String, to newPath: String, in parent: String
+    ) throws(FileSystemError) {
+        guard names[newPath] == nil else {
+            throw FileSystemError(operation: .rename, path: FilePath(newPath), code: .fileExists)
+        }
+        let prefix = path + "/"
+        precondition(
+            !pending.contains { $0.directory == path || $0.directory.hasPrefix(prefix) },
+            "a directory is synced before it is renamed")
+        var changes: [(path: String, node: Node?)] = []
+        for name in names.keys.sorted() where name == path || name.hasPrefix(prefix) {
+            changes.append((name, nil))
+            changes.append((newPath + name.dropFirst(path.count), names[name]))
+        }
+        change(parent, changes)
+    }
+
+    mutating func removeDirectory(_ path: String) throws(FileSystemError) {
+        try requireDirectory(path, .removeDirectory)
+        guard list(path).isEmpty else {
+            throw FileSystemError(operation: .removeDirectory, path: FilePath(path), code: .directoryNotEmpty)
+        }
+        change(SimulatedDisk.parent(of: path), [(path, nil)])
     }
 
     mutating func remove(_ path: String) throws(FileSystemError) {
@@ -110,6 +141,16 @@ struct SimulatedDisk: Sendable {
     }
 
     // MARK: Contents
+
+    /// The files with a name, sorted by it.
+    func files(under directory: String) -> [(path: String, inode: Int)] {
+        let prefix = directory == "/" ? "/" : directory + "/"
+        var found: [(path: String, inode: Int)] = []
+        for (path, node) in names where path.hasPrefix(prefix) {
+            if case .file(let inode) = node { found.append((path, inode)) }
+        }
+        return found.sorted { $0.path < $1.path }
+    }
 
     subscript(inode: Int) -> SimulatedInode {
         get { inodes[inode] }

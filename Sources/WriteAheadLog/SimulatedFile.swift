@@ -59,6 +59,9 @@ final class SimulatedFile: File {
                 state.disk[inode].write(bytes, at: offset)
             case .lose:
                 break
+            case .misdirect(let place):
+                let target = state.misdirected(place, bytes.count, inode)
+                state.disk[inode].write(bytes, at: target)
             case .fail(let code):
                 throw FileSystemError(operation: .write, path: path, code: code)
             case .crash:
@@ -98,7 +101,7 @@ final class SimulatedFile: File {
             switch state.nextFault(.synchronize, path) {
             case .none:
                 state.disk[inode].synchronize()
-            case .lose:
+            case .lose, .misdirect:
                 break
             case .fail(let code):
                 state.disk[inode].failSynchronize(&state.random)

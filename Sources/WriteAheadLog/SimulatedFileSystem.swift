@@ -19,6 +19,9 @@ public enum SimulatedFault: Hashable, Sendable {
     case fail(Errno)
     /// It reports success and did nothing: a lost write, or a sync by a device that lies.
     case lose
+    /// A write that goes to another place of the same file, and is seen and synced there: the place modulo
+    /// the file's size, rounded down to a sector. For other operations the same as ``lose``.
+    case misdirect(to: Int)
     /// The process dies within it, having done any part of it. Everything fails from then on, until
     /// ``SimulatedFileSystem/restart(after:)``.
     case crash
@@ -35,8 +38,8 @@ public enum SimulatedCrash: Hashable, Sendable {
 /// Files in memory which forget, in a crash, what was not synced: writes by sectors of 512 bytes (now and
 /// then within one, in steps of eight bytes) and changes of names one by one, in any combination.
 ///
-/// Deterministic for one seed as long as one thread uses it. Paths must be absolute, without "." and "..". A node that restarts after a crash opens its
-/// files anew; files that were opened before fail from then on.
+/// Deterministic for one seed as long as one thread uses it. Paths must be absolute, without "." and "..". A
+/// node that restarts after a crash opens its files anew; files that were opened before fail from then on.
 public final class SimulatedFileSystem: FileSystem {
     struct State: Sendable {
         var disk = SimulatedDisk()
@@ -45,6 +48,8 @@ public final class SimulatedFileSystem: FileSystem {
         var operationCount = 0
         var isCrashed = false
         var plan: (@Sendable (SimulatedOperation) -> SimulatedFault)?
+        /// Faults that happen once, to the first operation that fits.
+        var pendingFaults: [(fault: SimulatedFault, operation: FileOperation, path: FilePath?)] = []
         var failingReads: [FilePath: Range<Int>] = [:]
         /// Which open file holds a file's lock, by the number of the file.
         var lockOwner: [Int: ObjectIdentifier] = [:]
@@ -107,15 +112,6 @@ public final class SimulatedFileSystem: FileSystem {
             case .process: state.disk.loseProcess(&state.random)
             case .power: state.disk.losePower(&state.random)
             }
-        }
-    }
-
-    /// Changes one bit on the disk and in memory. The file must exist and be longer than `offset`.
-    public func flipBit(_ bit: Int, of path: FilePath, at offset: Int) throws(FileSystemError) {
-        try state.withLock { (state) throws(FileSystemError) in
-            let inode = try state.disk.file(path.string, .write)
-            precondition(offset < state.disk[inode].sizeBytes && (0..<8).contains(bit), "no such bit")
-            state.disk[inode].flipBit(bit, at: offset)
         }
     }
 
@@ -185,6 +181,15 @@ public final class SimulatedFileSystem: FileSystem {
         }
     }
 
+    public func removeDirectory(_ path: FilePath) throws(FileSystemError) {
+        let name = path.string
+        try state.withLock { (state) throws(FileSystemError) in
+            try state.perform(.removeDirectory, path) { (disk) throws(FileSystemError) in
+                try disk.removeDirectory(name)
+            }
+        }
+    }
+
     public func synchronizeDirectory(_ path: FilePath) throws(FileSystemError) {
         let name = path.string
         try state.withLock { (state) throws(FileSystemError) in
@@ -210,6 +215,13 @@ extension SimulatedFileSystem.State {
     mutating func nextFault(_ operation: FileOperation, _ path: FilePath) -> SimulatedFault {
         let number = operationCount
         operationCount += 1
+        if !pendingFaults.isEmpty,
+            let next = pendingFaults.firstIndex(where: {
+                $0.operation == operation && $0.path ?? path == path
+            })
+        {
+            return pendingFaults.remove(at: next).fault
+        }
         return plan?(SimulatedOperation(number: number, operation: operation, path: path)) ?? .none
     }
 
@@ -222,7 +234,7 @@ extension SimulatedFileSystem.State {
         switch nextFault(operation, path) {
         case .none:
             try change(&disk)
-        case .lose:
+        case .lose, .misdirect:
             break
         case .fail(let code):
             throw FileSystemError(operation: operation, path: path, code: code)

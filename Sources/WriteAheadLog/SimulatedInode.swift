@@ -113,6 +113,30 @@ struct SimulatedInode: Sendable {
         flip(&diskPages)
     }
 
+    /// Makes this part zero, on the disk and in memory.
+    mutating func zero(_ range: Range<Int>) {
+        func clear(_ pages: inout [[UInt8]]) {
+            for offset in range {
+                let (page, within) = offset.quotientAndRemainder(dividingBy: SimulatedInode.pageSizeBytes)
+                guard page < pages.count, !pages[page].isEmpty else { continue }
+                pages[page][within] = 0
+            }
+        }
+        clear(&pages)
+        clear(&diskPages)
+    }
+
+    /// The pages with anything but zeros in them: their numbers, and from where to where.
+    var usedPages: [Range<Int>] {
+        pages.indices.compactMap { page in
+            guard let first = pages[page].firstIndex(where: { $0 != 0 }),
+                let last = pages[page].lastIndex(where: { $0 != 0 })
+            else { return nil }
+            let start = page * SimulatedInode.pageSizeBytes
+            return start + first..<start + last + 1
+        }
+    }
+
     private mutating func markDirty(page: Int, sectors: UInt8) {
         if dirtySectors[page] == 0 { dirtyPages.append(page) }
         dirtySectors[page] |= sectors

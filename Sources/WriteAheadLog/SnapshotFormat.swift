@@ -11,6 +11,7 @@ enum SnapshotFormat {
     static let trailerSizeBytes = 24
     static let fileSuffix = ".snapshot"
     static let partialSuffix = ".partial"
+    static let damagedSuffix = ".damaged"
     /// No header is longer: three lists of at most 1,024 members.
     static let maximumHeaderSizeBytes = 64 << 10
 

@@ -69,6 +69,53 @@ public final class SnapshotStore: Sendable {
         try list(group).contains { $0.index == index && $0.term == term }
     }
 
+    /// The group's snapshots of which every byte is what it was, oldest first. Reads all of them.
+    public func intact(_ group: GroupID) throws(SnapshotError) -> [SnapshotFile] {
+        var found: [SnapshotFile] = []
+        for snapshot in try list(group) {
+            do throws(SnapshotError) {
+                let file = try open(path(group, snapshot.index, snapshot.term), group)
+                try file.validate()
+                found.append(file)
+            } catch {
+                guard case .damaged = error else { throw error }
+            }
+        }
+        return found
+    }
+
+    /// The group's snapshots that are damaged, with what is wrong first in each. Reads all of them.
+    public func damaged(_ group: GroupID) throws(SnapshotError) -> [SnapshotError] {
+        var found: [SnapshotError] = []
+        for snapshot in try list(group) {
+            do throws(SnapshotError) {
+                try open(path(group, snapshot.index, snapshot.term), group).validate()
+            } catch {
+                guard case .damaged = error else { throw error }
+                found.append(error)
+            }
+        }
+        return found
+    }
+
+    /// Gives a damaged snapshot's file another name, so that it counts for nothing any more; durable on
+    /// return. `file` is what the error named. Only the last one that was set aside is kept.
+    public func setAside(_ file: FilePath) throws(SnapshotError) {
+        guard let name = file.lastComponent?.string, SnapshotFormat.parse(name) != nil else {
+            throw .missing(file: file)
+        }
+        try wrappingSnapshot { () throws(FileSystemError) in
+            let aside = name + SnapshotFormat.damagedSuffix
+            try fileSystem.rename(directory.appending(name), to: directory.appending(aside))
+            try fileSystem.synchronizeDirectory(directory)
+            for other in try fileSystem.list(directory)
+            where other.hasSuffix(SnapshotFormat.damagedSuffix) && other != aside {
+                try fileSystem.remove(directory.appending(other))
+            }
+            try fileSystem.synchronizeDirectory(directory)
+        }
+    }
+
     /// Removes the group's snapshots before `index`.
     public func removeObsolete(_ group: GroupID, before index: LogIndex) throws(SnapshotError) {
         let obsolete = try list(group).filter { $0.index < index }

@@ -18,14 +18,15 @@ extension WriteAheadLog {
         directory: FilePath, fileSystem: any FileSystem, options: WriteAheadLogOptions = .init()
     ) throws(WriteAheadLogError) -> Opened {
         if let problem = options.problem { throw .invalidOptions(problem) }
+        try LogRebuild.finishInterrupted(directory, fileSystem)
         let lock = try prepareDirectory(directory, fileSystem)
+        try LogRebuild.discardUnfinished(directory, fileSystem)
         let names = try wrapping { () throws(FileSystemError) in try fileSystem.list(directory) }
         let numbers = names.compactMap(SegmentName.segmentNumber).sorted()
         if numbers.isEmpty && !options.createsIfMissing { throw .empty(directory: directory) }
 
-        let found =
-            numbers.isEmpty
-            ? nil : try LogRecovery.run(fileSystem, directory, options, segments: numbers)
+        let anchor = try LogAnchor.read(directory, fileSystem)
+        let found = try recover(directory, fileSystem, options, numbers, anchor)
         let spares = try findSpares(
             names, directory, fileSystem, options, hasLog: !numbers.isEmpty)
         let log: FoundLog
@@ -36,20 +37,59 @@ extension WriteAheadLog {
             log = try createLog(directory, fileSystem, options)
         }
         let path = directory.appending(SegmentName.segment(log.segments[log.segments.count - 1].number))
-        let active = try wrapping { () throws(FileSystemError) in try fileSystem.open(path, .readWrite) }
+        let (active, anchorWriter) = try openForWriting(path, log, anchor, directory, fileSystem, options)
         let writer = LogWriter(
             fileSystem, directory, options,
             LogWriter.State(
                 active: active, segment: log.segments[log.segments.count - 1].number, end: log.end,
                 nextSequence: log.nextSequence, spares: spares.kept.map { ($0, true) },
-                nextSpare: spares.next, isMarked: true, lock: lock))
+                nextSpare: spares.next, isMarked: true, anchor: anchorWriter, lock: lock))
         try writer.retryAllocation()
         let report = RecoveryReport(
-            end: end(found), truncatedTail: found?.tail, segments: numbers.count, bytes: found?.bytes ?? 0,
+            end: end(found), anchor: report(anchor), hasLostVotes: anchor?.votes.contains(nil) ?? false,
+            truncatedTail: found?.tail, segments: numbers.count, bytes: found?.bytes ?? 0,
             entries: found?.entries ?? 0)
         return Opened(
             log: WriteAheadLog(directory, options, log, writer),
             groups: log.groups.map(\.recovered).sorted { $0.group < $1.group }, report: report)
+    }
+
+    /// Reads the segments and compares with the anchor, changing nothing; `nil` where the log is to be created.
+    static func recover(
+        _ directory: FilePath, _ fileSystem: any FileSystem, _ options: WriteAheadLogOptions,
+        _ numbers: [UInt64], _ anchor: LogAnchor?
+    ) throws(WriteAheadLogError) -> FoundLog? {
+        guard !numbers.isEmpty else {
+            if let sequence = anchor?.durableSequence, sequence > 1 {
+                throw .missingSegment(
+                    file: directory.appending(SegmentName.segment(1)),
+                    reason: "there are no segments, and ANCHOR says that batch \(sequence) was durable")
+            }
+            return nil
+        }
+        let found = try LogRecovery.run(fileSystem, directory, options, segments: numbers)
+        try anchor?.check(found, directory)
+        return found
+    }
+
+    private static func openForWriting(
+        _ path: FilePath, _ log: FoundLog, _ anchor: LogAnchor?, _ directory: FilePath,
+        _ fileSystem: any FileSystem, _ options: WriteAheadLogOptions
+    ) throws(WriteAheadLogError) -> (active: any File, anchor: AnchorWriter) {
+        do throws(FileSystemError) {
+            let writer = try AnchorWriter(
+                directory, fileSystem, found: anchor, groups: log.groups.map(\.checkpoint),
+                sequence: log.nextSequence - 1)
+            return (try fileSystem.open(path, .readWrite), writer)
+        } catch {
+            guard error.isNoSpace else { throw .fileSystem(error) }
+            throw .noSpace(directory: directory, neededBytes: LogAnchor.fileSizeBytes)
+        }
+    }
+
+    private static func report(_ anchor: LogAnchor?) -> RecoveryReport.Anchor {
+        guard let anchor else { return .missing }
+        return anchor.durableSequence.map { .known(sequence: $0) } ?? .unknown
     }
 
     private static func end(_ found: FoundLog?) -> RecoveryReport.End {
@@ -61,7 +101,7 @@ extension WriteAheadLog {
         }
     }
 
-    private static func prepareDirectory(
+    static func prepareDirectory(
         _ directory: FilePath, _ fileSystem: any FileSystem
     ) throws(WriteAheadLogError) -> DirectoryLock {
         let (lock, holder) = try wrapping { () throws(FileSystemError) in

@@ -30,6 +30,7 @@ public final class WriteAheadLog {
 
     private var pending: [UInt8] = []
     private var spentBuffers: [[UInt8]] = []
+    private var spentPositions: [[UInt8]] = []
     /// Oldest first; the last one is being written.
     private var segments: [SegmentUse]
     private var capacity: Int
@@ -130,12 +131,16 @@ public final class WriteAheadLog {
         if end + pending.count + BatchHeader.sizeBytes > capacity {
             newSegment = planSegment(for: pending.count)
         }
-        let batch = LogBatch(
+        var batch = LogBatch(
             newSegment: newSegment, bytes: pending, segment: segments[segments.count - 1].number, offset: end,
             sequence: nextSequence, obsoleteSegments: obsolete)
         end += pending.count
         nextSequence += 1
         for (position, last) in touched {
+            let (before, now) = (taken[position]?.hardState, states[position].hardState)
+            if before?.term ?? .zero != now.term || before?.votedFor != now.votedFor {
+                batch.changesVotes = true
+            }
             taken[position] = states[position]
             if let last {
                 let use = segments[segments.count - 1].lastIndexes[position] ?? .zero
@@ -144,11 +149,20 @@ public final class WriteAheadLog {
         }
         touched.removeAll(keepingCapacity: true)
         beginPending()
+        batch.positions = spentPositions.popLast() ?? []
+        LogAnchor.encodePositions(sequence: batch.sequence, taken, into: &batch.positions)
+        if batch.changesVotes { batch.votes = LogAnchor.votes(of: taken) }
         return batch
     }
 
     /// Takes the buffer of a batch that was written, to use it again.
     public func reclaim(_ batch: consuming LogBatch) {
+        if spentPositions.count < 2 {
+            var positions = batch.positions
+            batch.positions = []
+            positions.removeAll(keepingCapacity: true)
+            spentPositions.append(positions)
+        }
         guard spentBuffers.count < 2, batch.bytes.capacity <= 4 << 20 else { return }
         var buffer = batch.bytes
         batch.bytes = []

@@ -12,6 +12,8 @@ public enum WriteAheadLogError: Error, Hashable, Sendable, CustomStringConvertib
     case damaged(file: FilePath, offset: Int, reason: String)
     /// Intact bytes that make no sense in their place: entries that leave a hole, a term that goes back.
     case inconsistent(file: FilePath, offset: Int, reason: String)
+    /// The log ends before what the anchor says was durable.
+    case endLost(file: FilePath, offset: Int, reason: String)
     /// A file that must be there is not.
     case missingSegment(file: FilePath, reason: String)
     /// Written by a later version of Holdfast.
@@ -35,6 +37,15 @@ public enum WriteAheadLogError: Error, Hashable, Sendable, CustomStringConvertib
         }
     }
 
+    /// Whether data that had been durable is lost, so that ``WriteAheadLog/salvage(directory:fileSystem:options:)``
+    /// finds what is left.
+    public var isDamage: Bool {
+        switch self {
+        case .damaged, .inconsistent, .endLost, .missingSegment, .empty: true
+        default: false
+        }
+    }
+
     public var description: String {
         switch self {
         case .fileSystem(let error):
@@ -49,6 +60,9 @@ public enum WriteAheadLogError: Error, Hashable, Sendable, CustomStringConvertib
         case .inconsistent(let file, let offset, let reason):
             "write-ahead log: \(file) is inconsistent at byte \(offset): \(reason); "
                 + "restore this node from its peers and report this as a fault in Holdfast"
+        case .endLost(let file, let offset, let reason):
+            "write-ahead log: \(file) lost its end at byte \(offset): \(reason); "
+                + "restore this node from its peers, do not delete the file to make it start"
         case .missingSegment(let file, let reason):
             "write-ahead log: \(file) is missing at byte 0: \(reason); "
                 + "put the file back, or restore this node from its peers"

@@ -117,7 +117,7 @@ struct DataDirectoryTests {
         later[8] = 9
         later.appendLittleEndian(Checksum.crc32c(later))
         try replace(file, with: later, original)
-        #expect(throws: DataDirectoryError.unsupportedVersion(file: file, found: 9, supported: 1)) {
+        #expect(throws: DataDirectoryError.unsupportedVersion(file: file, found: 9, supported: 2)) {
             try open(original)
         }
     }

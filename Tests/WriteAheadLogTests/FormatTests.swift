@@ -109,10 +109,10 @@ struct FormatTests {
         let fileSystem = SimulatedFileSystem(seed: 1)
         let directory = try DataDirectory.open(
             "/data", identity: NodeIdentity(cluster: ClusterID(0xc1), node: NodeID(0xa), name: "n1"),
-            fileSystem: fileSystem)
+            newDirectoryID: DirectoryID(0xd1), fileSystem: fileSystem)
         _ = try directory.openSnapshots()
         _ = try directory.openLog(options: .init(segmentSizeBytes: 4_096))
-        #expect(try fileSystem.list("/data") == ["IDENTITY", "LOCK", "log", "snapshots"])
+        #expect(try fileSystem.list("/data") == ["IDENTITY", "IDENTITY.partial", "LOCK", "log", "snapshots"])
         try expect(try contents("/data/IDENTITY", fileSystem), "data-directory.md", "identity")
     }
 }

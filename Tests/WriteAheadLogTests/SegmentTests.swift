@@ -26,7 +26,7 @@ struct SegmentTests {
             largest = max(largest, fileSystem.usedBytes)
             #expect(try segmentCount(fileSystem) <= 3)
         }
-        #expect(largest <= 6 * 4_096)
+        #expect(largest <= 6 * 4_096 + LogAnchor.fileSizeBytes)
         let headers = try fileSystem.list(logDirectory).compactMap(SegmentName.segmentNumber).map {
             try SegmentHeader.read(try fileSystem.open(segmentPath($0), .read), segment: $0)
         }
@@ -242,9 +242,9 @@ struct SegmentTests {
         }
     }
 
-    @Test("a torn tail is reported, a damaged one with a mark behind it is refused")
+    @Test("a torn tail is reported; a damaged one is refused if a mark behind it or the anchor knows it")
     func tornOrDamaged() throws {
-        for marks in [true, false] {
+        for (marks, forgets) in [(true, true), (false, false), (true, false), (false, true)] {
             let fileSystem = SimulatedFileSystem(seed: 1)
             let log = try openLog(fileSystem).log
             log.encode([LogWrite(group: GroupID(1), entries: entries(1...1))])
@@ -255,7 +255,8 @@ struct SegmentTests {
             if marks { try log.writer.markDurable() }
             fileSystem.restart(after: .process)
             try fileSystem.flipBit(3, of: segmentPath(1), at: batch.offset + 60)
-            if marks {
+            if forgets { try fileSystem.remove(logDirectory.appending("ANCHOR")) }
+            if marks || !forgets {
                 #expect(throws: WriteAheadLogError.self) { try openLog(fileSystem) }
             } else {
                 let opened = try openLog(fileSystem)
@@ -263,7 +264,7 @@ struct SegmentTests {
                 #expect(
                     opened.report.truncatedTail
                         == .init(file: segmentPath(1), offset: batch.offset, bytes: batch.sizeBytes))
-                #expect(opened.report.end == .open)
+                #expect(opened.report.end == .open && opened.report.anchor == .missing)
             }
         }
     }
