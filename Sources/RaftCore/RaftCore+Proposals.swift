@@ -78,3 +78,14 @@ extension RaftCore {
         }
     }
 }
+
+extension RaftCore {
+    /// Appends an entry that changes nothing, for a leader that must know of a quorum which agreed after now:
+    /// when an entry of the leader's own term is committed, so is everything before it (Raft paper, section
+    /// 5.4.2). Its index; `nil` where this node does not lead or has no room for its log.
+    public mutating func appendBarrier(now: Instant) -> LogIndex? {
+        guard role == .leader, diskSpace != .none else { return nil }
+        append(.noOperation, proposal: .none, payload: ByteSlice())
+        return log.lastIndex
+    }
+}

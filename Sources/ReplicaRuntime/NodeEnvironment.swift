@@ -60,12 +60,16 @@ final class NodeEnvironment: ReplicaEnvironment {
         guard let node else { return }
         node.worker.submit { files in
             var chunk: SnapshotChunk?
+            var isDamaged = false
             do throws(SnapshotError) {
                 chunk = try files.read(read)
             } catch {
+                isDamaged = error.isDamage(in: read)
                 node.logger.error("a snapshot cannot be read for \(read.peer): \(error)")
             }
-            node.whenRunning { [chunk] now in node.replica.snapshotRead(read, chunk: chunk, now: now) }
+            node.whenRunning { [chunk, isDamaged] now in
+                node.replica.snapshotRead(read, chunk: chunk, isDamaged: isDamaged, now: now)
+            }
         }
     }
 

@@ -95,8 +95,12 @@ enum RaftMessageCoding {
         writer.write(append.commitIndex.rawValue)
         writer.write(append.readRound)
         writer.write(append.sentAt.nanoseconds)
-        writer.write(UInt32(append.entries.count))
-        for entry in append.entries {
+        encode(append.entries, into: &writer)
+    }
+
+    static func encode(_ entries: [Entry], into writer: inout ByteWriter) {
+        writer.write(UInt32(entries.count))
+        for entry in entries {
             writer.write(entry.index.rawValue)
             writer.write(entry.term.rawValue)
             writer.write(entry.kind.rawValue)
@@ -154,7 +158,7 @@ enum RaftMessageCoding {
         }
     }
 
-    private static func encode(_ position: LogPosition, into writer: inout ByteWriter) {
+    static func encode(_ position: LogPosition, into writer: inout ByteWriter) {
         writer.write(position.term.rawValue)
         writer.write(position.index.rawValue)
     }
@@ -221,15 +225,19 @@ extension RaftMessageCoding {
         let commitIndex = LogIndex(try reader.readUInt64())
         let readRound = try reader.readUInt64()
         let sentAt = Instant(nanoseconds: try reader.readUInt64())
+        return AppendEntries(
+            previous: previous, entries: try decodeEntries(&reader), commitIndex: commitIndex,
+            readRound: readRound, sentAt: sentAt)
+    }
+
+    static func decodeEntries(_ reader: inout ByteReader) throws(ByteDecodingError) -> [Entry] {
         let count = try decodeCount(&reader, eachAtLeastBytes: 37)
         var entries: [Entry] = []
         entries.reserveCapacity(count)
         for _ in 0..<count {
             entries.append(try decodeEntry(&reader))
         }
-        return AppendEntries(
-            previous: previous, entries: entries, commitIndex: commitIndex, readRound: readRound,
-            sentAt: sentAt)
+        return entries
     }
 
     private static func decodeEntry(_ reader: inout ByteReader) throws(ByteDecodingError) -> Entry {
@@ -312,7 +320,7 @@ extension RaftMessageCoding {
         return count
     }
 
-    private static func decodePosition(_ reader: inout ByteReader) throws(ByteDecodingError) -> LogPosition {
+    static func decodePosition(_ reader: inout ByteReader) throws(ByteDecodingError) -> LogPosition {
         let term = Term(try reader.readUInt64())
         return LogPosition(term: term, index: LogIndex(try reader.readUInt64()))
     }

@@ -11,6 +11,16 @@ extension Replica {
             appliedIndex - snapshot.index >= settings.snapshotEntryCount
             || appliedSizeSinceSnapshotBytes >= settings.snapshotLogSizeBytes
         guard isDue else { return }
+        takeSnapshot()
+    }
+
+    /// The newest snapshot is damaged on the disk: another one of the state, which is intact, takes its place.
+    public func renewSnapshot(now: Instant) {
+        guard snapshotUnderWay == nil, finishedRestore == nil, appliedIndex > .zero else { return }
+        takeSnapshot()
+    }
+
+    private func takeSnapshot() {
         let metadata = SnapshotMetadata(
             index: appliedIndex, term: appliedTerm, membership: core.membership(at: appliedIndex))
         snapshotUnderWay = metadata
@@ -53,12 +63,16 @@ extension Replica {
         return index
     }
 
-    /// `chunk` is `nil` where the snapshot cannot be read any more; the follower then starts on a newer one.
-    public func snapshotRead(_ read: SnapshotRead, chunk: SnapshotChunk?, now: Instant) {
+    /// `chunk` is `nil` where the snapshot cannot be read any more; the follower then starts on a newer one,
+    /// which is taken at once where the file is damaged.
+    public func snapshotRead(
+        _ read: SnapshotRead, chunk: SnapshotChunk?, isDamaged: Bool = false, now: Instant
+    ) {
         if let chunk {
             core.provideSnapshotChunk(chunk, to: read.peer, now: now)
         } else {
             core.snapshotUnavailable(for: read.peer, now: now)
+            if isDamaged { renewSnapshot(now: now) }
         }
         environment.scheduleTurn()
     }

@@ -58,8 +58,15 @@ public final class SnapshotFiles {
             guard let latest = try store.latest(group) else { throw .missing(file: store.directory) }
             file = latest
         }
+        let bytes: ByteSlice
+        do throws(SnapshotError) {
+            bytes = try file.read(at: request.offset, maximum: request.maximumSizeBytes)
+        } catch {
+            // A whole one may take its place under the same name.
+            reading = nil
+            throw error
+        }
         reading = file
-        let bytes = try file.read(at: request.offset, maximum: request.maximumSizeBytes)
         let isLast = request.offset + UInt64(bytes.count) >= file.sizeBytes
         return SnapshotChunk(
             metadata: file.metadata, offset: request.offset, bytes: bytes, isLast: isLast, sentAt: .zero)
@@ -111,5 +118,17 @@ public final class SnapshotFiles {
 
     private func decoding(_ body: () throws(ByteDecodingError) -> Void) throws(SnapshotReceiveError) {
         do throws(ByteDecodingError) { try body() } catch { throw .decoding(error) }
+    }
+}
+
+extension SnapshotError {
+    /// Whether what was read is not what was stored, so that a new snapshot must take its place.
+    public func isDamage(in read: SnapshotRead) -> Bool {
+        switch self {
+        case .damaged: true
+        // One that was asked for by name may have been replaced by a newer one.
+        case .missing: read.metadata == nil
+        default: false
+        }
     }
 }
