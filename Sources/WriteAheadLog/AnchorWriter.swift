@@ -21,8 +21,7 @@ struct AnchorWriter: Sendable {
         guard let found, found.isWhole else {
             generation = 1
             positionSlot = 1
-            LogAnchor.sealPositions(&positions, voteGeneration: 1, slot: 0)
-            try AnchorWriter.create(directory, fileSystem, votes, positions, sequence)
+            try AnchorWriter.create(directory, fileSystem, votes, &positions, sequence)
             file = try fileSystem.open(path, .readWrite)
             return
         }
@@ -35,12 +34,13 @@ struct AnchorWriter: Sendable {
             for _ in 0..<2 { try write(votes, sequence: sequence) }
         }
         try write(&positions)
+        if !found.hasAllPositions { try write(&positions) }
         try synchronize()
     }
 
     private static func create(
-        _ directory: FilePath, _ fileSystem: any FileSystem, _ votes: [LogAnchor.Vote]?, _ positions: [UInt8],
-        _ sequence: UInt64
+        _ directory: FilePath, _ fileSystem: any FileSystem, _ votes: [LogAnchor.Vote]?,
+        _ positions: inout [UInt8], _ sequence: UInt64
     ) throws(FileSystemError) {
         // Written in full, so that no later write has to allocate anything.
         var bytes = [UInt8](repeating: 0, count: LogAnchor.fileSizeBytes)
@@ -49,9 +49,10 @@ struct AnchorWriter: Sendable {
                 LogAnchor.Votes(generation: UInt64(slot), sequence: sequence, groups: votes), slot: slot)
             let offset = LogAnchor.voteOffset(slot)
             bytes.replaceSubrange(offset..<offset + slotBytes.count, with: slotBytes)
+            LogAnchor.sealPositions(&positions, voteGeneration: 1, slot: slot)
+            let place = LogAnchor.positionOffset(slot)
+            bytes.replaceSubrange(place..<place + positions.count, with: positions)
         }
-        let offset = LogAnchor.positionOffset(0)
-        bytes.replaceSubrange(offset..<offset + positions.count, with: positions)
         try AtomicFile.write(bytes, directory, LogAnchor.fileName, fileSystem)
     }
 

@@ -60,12 +60,17 @@ struct LogAnchor: Hashable, Sendable {
 
     var newestPositions: Positions? { positions.compactMap { $0 }.max { $0.sequence < $1.sequence } }
 
+    /// Whether both position slots are intact, so that the newest one is the last that was written.
+    var hasAllPositions: Bool { !positions.contains(nil) }
+
     /// The newest votes, if none newer can have been lost: an unfinished write leaves one slot, and so does
     /// damage, but after damage the positions tell of a newer generation.
     var trustedVotes: Votes? {
         guard let newest = newestVotes else { return nil }
-        if votes.allSatisfy({ $0 != nil }) { return newest }
-        guard let known = newestPositions?.voteGeneration, newest.generation >= known else { return nil }
+        if !votes.contains(nil) { return newest }
+        guard hasAllPositions, let known = newestPositions?.voteGeneration, newest.generation >= known else {
+            return nil
+        }
         return newest
     }
 

@@ -181,7 +181,8 @@ struct LogSalvage {
     }
 
     private mutating func finish() {
-        var isEndUncertain = !isEndProven && waiting == nil && anchor?.newestPositions == nil
+        // With a slot lost it cannot be told whether that was the newer one.
+        var isEndUncertain = !isEndProven && anchor?.hasAllPositions != true
         if let reached = waiting {
             let last = lastSequence
             waiting = nil

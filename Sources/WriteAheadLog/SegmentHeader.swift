@@ -40,9 +40,11 @@ struct SegmentHeader: Hashable, Sendable {
         }
         let isIntact = Checksum.crc32c(Array(bytes[..<60])) == bytes.littleEndian32(at: 60)
         guard Array(bytes[..<8]) == magic else {
-            // Where only the magic is wrong the header's own checksum cannot hold, so count what differs.
+            // Where only the magic is wrong the header's own checksum cannot hold, so count what differs. A
+            // file of a segment's size is one whose beginning was overwritten.
             let differing = zip(bytes, magic).count { $0 != $1 }
-            if differing <= 4 || bytes.allSatisfy({ $0 == 0 }) {
+            let size = try wrapping { () throws(FileSystemError) in try file.sizeBytes() }
+            if differing <= 4 || bytes.allSatisfy({ $0 == 0 }) || (size >= 4_096 && size % 4_096 == 0) {
                 throw .damaged(file: path, offset: 0, reason: "the header's first bytes are wrong")
             }
             throw .foreign(file: path)
