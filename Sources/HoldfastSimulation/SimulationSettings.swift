@@ -8,11 +8,16 @@ public struct SimulationSettings: Hashable, Sendable {
     public var stepCount: Int
     public var nodeCount: Int
     public var clientCount = 4
-    public var recoveryTimeMilliseconds = 60_000
+    public var recoveryTimeMilliseconds = 120_000
+    public var maximumRecoveryEvents = 1_000_000
     /// `nil`: a random plan, chosen by the seed.
     public var plan: FaultPlan?
+    /// Exactly these faults instead of those that the plan would inject. What a run reports in
+    /// ``SimulationOutcome/injectedFaults`` repeats it.
+    public var faults: [Fault]?
 
     public init(seed: UInt64, stepCount: Int = 20_000, nodeCount: Int = 3) {
+        precondition((1...7).contains(nodeCount), "a simulated cluster has from 1 to 7 nodes")
         self.seed = seed
         self.stepCount = stepCount
         self.nodeCount = nodeCount
@@ -27,13 +32,16 @@ public struct SimulationOutcome: Sendable {
     public let eventCount: Int
     public let simulatedTime: Interval
     public let faults: FaultCounts
+    /// What was injected: as ``SimulationSettings/faults`` it repeats the run.
+    public let injectedFaults: FaultList
     public let committedEntryCount: Int
     public let acknowledgedWriteCount: Int
     public let unknownWriteCount: Int
     public let readCount: Int
     public let watchEventCount: Int
+    public let expiredLeaseCount: Int
     public let highestTerm: Term
-    /// What happened last, for a person.
+    /// What happened last, for a person; empty where nothing failed.
     public let lastEvents: [String]
 
     /// One line.
@@ -42,10 +50,7 @@ public struct SimulationOutcome: Sendable {
         return "\(state), trace \(String(traceHash, radix: 16)), \(eventCount) events, "
             + "\(simulatedTime.milliseconds) ms simulated, \(committedEntryCount) entries committed, "
             + "\(acknowledgedWriteCount) writes acknowledged (\(unknownWriteCount) unknown), "
-            + "\(readCount) reads, \(watchEventCount) watch events, term \(highestTerm), "
-            + "faults: \(faults.crashes) crashes (\(faults.clusterCrashes) of all nodes, "
-            + "\(faults.tornWrites) within a write), \(faults.partitions) partitions, "
-            + "\(faults.lostMessages) messages lost, \(faults.duplicatedMessages) repeated, "
-            + "\(faults.reorderedMessages) late"
+            + "\(readCount) reads, \(watchEventCount) watch events, \(expiredLeaseCount) leases expired, "
+            + "term \(highestTerm), faults: \(faults.text)"
     }
 }

@@ -1,0 +1,65 @@
+/// What can go wrong in the simulated world. ``Fault/amount`` means something else for each.
+public enum FaultKind: String, Hashable, Sendable, CaseIterable {
+    // Links, from the nodes of `nodes` to those of `peers`; both empty: all links.
+
+    /// Messages are lost: `amount` of 1,000.
+    case loss
+    /// Messages arrive twice: `amount` of 1,000.
+    case duplication
+    /// Messages take much longer than others, which overtake them: `amount` of 1,000.
+    case reordering
+    /// Messages take up to `amount` microseconds more.
+    case delay
+    /// A link carries `amount` bytes a second, one message after the other.
+    case bandwidth
+    /// Nothing arrives. `amount` holds the links that are cut, see ``LinkSet``.
+    case cut
+    /// The links in `amount` fail and recover, again and again.
+    case flapping
+    /// Connections break: what is under way is lost, both sides notice and connect anew.
+    case reset
+
+    // Processes, each of `nodes`.
+
+    /// The process dies and starts again after the fault's duration. `amount`: see ``CrashManner``.
+    case crash
+    /// As `crash`, within the `amount`-th operation on the disk from now on.
+    case crashAtOperation = "crash-at-operation"
+    /// Nothing happens in the process (SIGSTOP); afterwards everything happens at once, timers late.
+    case pause
+
+    // Disks, each of `nodes`.
+
+    /// The next sync fails. The process has to end; it starts again after the duration.
+    case syncFailure = "sync-failure"
+    /// Syncs do not return for the fault's duration.
+    case syncStall = "sync-stall"
+    /// Only `amount` bytes are free for the fault's duration.
+    case diskFull = "disk-full"
+
+    // Clocks, each of `nodes`.
+
+    /// The clock runs too fast or too slow by `amount` parts per million: even numbers are twice how much
+    /// too fast, odd ones twice how much too slow, and one.
+    case drift
+}
+
+/// How a process dies.
+public struct CrashManner: Hashable, Sendable {
+    /// Everything that was not synced may be gone too.
+    public var losesPower: Bool
+    /// The disk is caught within a write.
+    public var isWithinWrite: Bool
+
+    public init(losesPower: Bool, isWithinWrite: Bool) {
+        self.losesPower = losesPower
+        self.isWithinWrite = isWithinWrite
+    }
+
+    public init(amount: UInt64) {
+        losesPower = amount & 1 != 0
+        isWithinWrite = amount & 2 != 0
+    }
+
+    public var amount: UInt64 { (losesPower ? 1 : 0) | (isWithinWrite ? 2 : 0) }
+}

@@ -1,0 +1,102 @@
+import ConsensusTypes
+import RaftCore
+import ReplicaRuntime
+
+/// Work of a node's snapshot thread.
+enum SnapshotTask {
+    case store(SnapshotMetadata, any SnapshotSource)
+    case read(SnapshotRead)
+    case receive(SnapshotChunk, any SnapshotRestorer)
+    case removeObsolete(before: LogIndex)
+}
+
+/// What travels between two nodes.
+enum SimulatedMessage {
+    case raft(RaftMessage)
+    case aside(from: NodeID, ByteSlice)
+}
+
+/// What is to happen in a run.
+enum SimulationEvent {
+    case deliver(from: Int, to: Int, epoch: UInt32, SimulatedMessage)
+    case turn(Int, session: UInt64)
+    case timer(Int, session: UInt64)
+    case syncDone(Int, session: UInt64)
+    case snapshotTask(SnapshotTask, Int, session: UInt64)
+    case peerStopped(Int, about: Int)
+    case peerConnected(Int, about: Int)
+    case peerDisconnected(Int, about: Int)
+    /// A client's request reaches the node.
+    case call(Int, session: UInt64, request: UInt64)
+    case client(Int)
+    case restart(Int)
+    /// A fault that lasts is over, or goes on to its next stage.
+    case faultEnds(Int)
+
+    /// The kind, the node and what else tells two events apart in the trace.
+    var trace: (UInt64, UInt64) {
+        switch self {
+        case .deliver(_, let to, _, .raft(let message)): (1, UInt64(to) << 32 | message.term.rawValue)
+        case .deliver(_, let to, _, .aside): (2, UInt64(to))
+        case .turn(let node, _): (3, UInt64(node))
+        case .timer(let node, _): (4, UInt64(node))
+        case .syncDone(let node, _): (5, UInt64(node))
+        case .snapshotTask(_, let node, _): (6, UInt64(node))
+        case .peerStopped(let node, let about): (7, UInt64(node * 8 + about))
+        case .peerConnected(let node, let about): (8, UInt64(node * 8 + about))
+        case .peerDisconnected(let node, let about): (9, UInt64(node * 8 + about))
+        case .call(let node, _, let request): (10, UInt64(node) << 32 ^ request)
+        case .client(let client): (11, UInt64(client))
+        case .restart(let node): (12, UInt64(node))
+        case .faultEnds(let number): (13, UInt64(number))
+        }
+    }
+
+    /// Whether it happens at a node: then it waits while the node is paused.
+    var node: Int? {
+        switch self {
+        case .deliver(_, let to, _, _): to
+        case .turn(let node, _), .timer(let node, _), .syncDone(let node, _), .snapshotTask(_, let node, _),
+            .peerStopped(let node, _), .peerConnected(let node, _), .peerDisconnected(let node, _),
+            .call(let node, _, _):
+            node
+        case .client, .restart, .faultEnds: nil
+        }
+    }
+
+    var text: String {
+        switch self {
+        case .deliver(let from, let to, _, .raft(let message)):
+            "node \(to) receives from \(from), term \(message.term): \(message.body.text)"
+        case .deliver(let from, let to, _, .aside): "node \(to) receives an aside from \(from)"
+        case .turn(let node, _): "node \(node) ends its turn"
+        case .timer(let node, _): "node \(node) reaches a deadline"
+        case .syncDone(let node, _): "node \(node) has synced its log"
+        case .snapshotTask(_, let node, _): "node \(node) works on a snapshot"
+        case .peerStopped(let node, let about): "node \(node) learns that \(about) is dead"
+        case .peerConnected(let node, let about): "node \(node) connects to \(about)"
+        case .peerDisconnected(let node, let about): "node \(node) loses its connection to \(about)"
+        case .call(let node, _, let request): "node \(node) takes request \(request)"
+        case .client(let client): "client \(client) goes on"
+        case .restart(let node): "node \(node) starts"
+        case .faultEnds(let number): "fault \(number) ends"
+        }
+    }
+}
+
+extension RaftMessage.Body {
+    /// Short enough for a line of a timeline.
+    var text: String {
+        switch self {
+        case .append(let append):
+            "append after \(append.previous), \(append.entries.count) entries"
+                + (append.entries.last.map { " to \($0.index)@\($0.term)" } ?? "")
+                + ", commit \(append.commitIndex), round \(append.readRound)"
+        case .snapshotChunk(let chunk):
+            "snapshot \(chunk.metadata.index)@\(chunk.metadata.term) from byte \(chunk.offset), "
+                + "\(chunk.bytes.count) bytes\(chunk.isLast ? ", the last" : "")"
+        case .propose(let proposals): "propose \(proposals.count)"
+        default: "\(self)"
+        }
+    }
+}

@@ -1,0 +1,294 @@
+import ConsensusTypes
+import RaftCore
+import ReplicaRuntime
+import WriteAheadLog
+
+// What faults do, and how they end.
+extension SimulationRun {
+    func begin(_ fault: Fault) throws(SimulationFailure) {
+        switch fault.kind {
+        case .loss, .duplication, .reordering, .delay, .bandwidth, .cut:
+            keep(fault)
+            applyLinkFaults()
+        case .flapping:
+            keep(fault)
+            applyLinkFaults()
+        case .reset:
+            reset(LinkSet(bits: fault.amount))
+        case .crash:
+            let manner = CrashManner(amount: fault.amount)
+            for number in fault.nodes.numbers where number < nodes.count {
+                crash(number, manner, downMicroseconds: fault.durationMicroseconds)
+            }
+        case .crashAtOperation:
+            for number in fault.nodes.numbers where number < nodes.count && nodes[number] != nil {
+                let last = disks[number].operationCount + Int(fault.amount)
+                restartTimes[number] = downUntil(fault.durationMicroseconds)
+                disks[number].setPlan { $0.number >= last ? .crash : .none }
+            }
+        case .pause:
+            for number in fault.nodes.numbers where number < nodes.count {
+                guard let node = nodes[number], node.backlog == nil else { continue }
+                node.backlog = []
+            }
+            keep(fault)
+        case .syncFailure:
+            for number in fault.nodes.numbers where number < nodes.count && nodes[number] != nil {
+                restartTimes[number] = downUntil(fault.durationMicroseconds)
+                hasDiskFault[number] = true
+                disks[number].setPlan { $0.operation == .synchronize ? .fail(.ioError) : .none }
+            }
+        case .syncStall:
+            for number in fault.nodes.numbers where number < nodes.count {
+                let end = world.now + Interval(nanoseconds: fault.durationMicroseconds * 1_000)
+                world.syncStalledUntil[number] = max(world.syncStalledUntil[number], end)
+            }
+        case .diskFull:
+            for number in fault.nodes.numbers where number < nodes.count {
+                disks[number].setCapacity(disks[number].usedBytes + Int(fault.amount))
+                hasDiskFault[number] = true
+            }
+            keep(fault)
+        case .drift:
+            setDrift(fault.nodes, Int64(fault.amount / 2) * (fault.amount % 2 == 0 ? 1 : -1))
+            keep(fault)
+        }
+    }
+
+    /// Remembers a fault that lasts, and when it ends.
+    private func keep(_ fault: Fault) {
+        activeFaults.append(fault)
+        guard fault.durationMicroseconds > 0 else { return }
+        let number = activeFaults.count - 1
+        var stage = fault.durationMicroseconds
+        if fault.kind == .flapping { stage = flappingMicroseconds(fault) }
+        world.add(.faultEnds(number), afterMicroseconds: stage)
+    }
+
+    private func flappingMicroseconds(_ fault: Fault) -> UInt64 {
+        max(fault.durationMicroseconds / 16, 1_000)
+    }
+
+    func endFault(_ number: Int) throws(SimulationFailure) {
+        guard let fault = activeFaults[number] else { return }
+        if fault.kind == .flapping {
+            let end =
+                World.start
+                + Interval(nanoseconds: 1_000 * (fault.atMicroseconds + fault.durationMicroseconds))
+            if world.now < end {
+                // The links work and fail by turns; what worked is a fault of no links meanwhile.
+                activeFaults[number]!.nodes = fault.nodes.isEmpty ? NodeSet(0) : NodeSet()
+                applyLinkFaults()
+                world.add(.faultEnds(number), afterMicroseconds: flappingMicroseconds(fault))
+                return
+            }
+        }
+        activeFaults[number] = nil
+        try undo(fault)
+    }
+
+    private func undo(_ fault: Fault) throws(SimulationFailure) {
+        switch fault.kind {
+        case .loss, .duplication, .reordering, .delay, .bandwidth, .cut, .flapping:
+            applyLinkFaults()
+        case .pause:
+            for number in fault.nodes.numbers where number < nodes.count { resume(number) }
+        case .diskFull:
+            for number in fault.nodes.numbers where number < nodes.count {
+                guard !isFull(number) else { continue }
+                disks[number].setCapacity(nil)
+                hasDiskFault[number] = false
+                try findRoom(number)
+            }
+        case .drift:
+            setDrift(fault.nodes, 0)
+        case .reset, .crash, .crashAtOperation, .syncFailure, .syncStall:
+            break
+        }
+    }
+
+    /// The faults stop, and what they broke starts again.
+    func endAllFaults() throws(SimulationFailure) {
+        world.faults.stop()
+        let lasting = activeFaults.compactMap(\.self)
+        for position in activeFaults.indices { activeFaults[position] = nil }
+        for fault in lasting { try undo(fault) }
+        applyLinkFaults()
+        for number in nodes.indices {
+            world.syncStalledUntil[number] = .zero
+            disks[number].setPlan(nil)
+            disks[number].setCapacity(nil)
+            hasDiskFault[number] = false
+            restartTimes[number] = .zero
+            resume(number)
+            if nodes[number] == nil { try start(number) }
+            try findRoom(number)
+        }
+        for number in nodes.indices { connectPeers(of: number) }
+    }
+
+    // MARK: Links
+
+    /// Makes of all faults that last what is wrong with each link.
+    private func applyLinkFaults() {
+        for from in nodes.indices {
+            for to in nodes.indices where to != from {
+                var condition = SimulatedNetwork.Condition()
+                for case let fault? in activeFaults { condition.add(fault, from: from, to: to) }
+                world.network.setCondition(from: from, to: to, condition)
+            }
+        }
+    }
+
+    private func reset(_ links: LinkSet) {
+        for from in nodes.indices {
+            for to in nodes.indices where to != from && links.contains(from: from, to: to) {
+                world.network.reset(from: from, to: to)
+                world.network.reset(from: to, to: from)
+                for (one, other) in [(from, to), (to, from)] {
+                    world.add(
+                        .peerDisconnected(one, about: other),
+                        afterMicroseconds: world.random.next(below: 1_000))
+                    world.add(
+                        .peerConnected(one, about: other),
+                        afterMicroseconds: 1_000 + world.random.next(below: 50_000))
+                }
+            }
+        }
+    }
+
+    // MARK: Processes
+
+    private func downUntil(_ microseconds: UInt64) -> Instant {
+        world.now + Interval(nanoseconds: 1_000 * max(microseconds, 1_000))
+    }
+
+    private func crash(_ number: Int, _ manner: CrashManner, downMicroseconds: UInt64) {
+        guard let node = nodes[number] else { return }
+        restartTimes[number] = downUntil(downMicroseconds)
+        if manner.isWithinWrite {
+            // The process dies within one of the disk operations that it has begun.
+            world.counts.tornWrites += 1
+            let disk = disks[number]
+            let last = disk.operationCount + Int(world.random.next(below: 4))
+            disk.setPlan { $0.number >= last ? .crash : .none }
+            node.dieWriting()
+        }
+        stop(number, losesPower: manner.losesPower)
+    }
+
+    /// An operation on the disk was the last thing that the process did.
+    func crashed(_ number: Int) {
+        world.counts.tornWrites += 1
+        stop(number, losesPower: world.random.chance(1, outOf: 2))
+    }
+
+    /// Whether the error is of a fault that was injected: then the node has stopped, as its production code
+    /// does, and starts again some time later.
+    func diskFailed(_ number: Int, _ error: WriteAheadLogError) -> Bool {
+        switch error {
+        case .fileSystem(let error) where error.code == .ioError || error.isNoSpace: break
+        case .noSpace: break
+        default: return false
+        }
+        restartTimes[number] = max(restartTimes[number], downUntil(500_000))
+        stop(number, losesPower: false)
+        return true
+    }
+
+    /// A node that was starting died of a fault.
+    func recoveryWasInterrupted(_ number: Int) -> Bool {
+        let disk = disks[number]
+        guard disk.isCrashed || hasDiskFault[number] else { return false }
+        if !isFull(number) { hasDiskFault[number] = false }
+        disk.setPlan(nil)
+        disk.restart(after: world.random.chance(1, outOf: 2) ? .power : .process)
+        restartTimes[number] = downUntil(300_000)
+        world.queue.add(.restart(number), at: restartTimes[number])
+        return true
+    }
+
+    private func stop(_ number: Int, losesPower: Bool) {
+        guard nodes[number] != nil else { return }
+        service.nodeStopped(number, in: self)
+        nodes[number] = nil
+        disks[number].setPlan(nil)
+        hasDiskFault[number] = isFull(number)
+        disks[number].restart(after: losesPower ? .power : .process)
+        for other in nodes.indices where other != number && world.network.canReach(from: number, to: other) {
+            world.add(
+                .peerStopped(other, about: number), afterMicroseconds: 100 + world.random.next(below: 2_000))
+        }
+        if world.leader == number { world.leader = nil }
+        world.queue.add(.restart(number), at: max(restartTimes[number], world.now))
+    }
+
+    func restart(_ number: Int) throws(SimulationFailure) {
+        // A later fault may have asked for a later start.
+        guard nodes[number] == nil, world.now >= restartTimes[number] else { return }
+        try start(number)
+    }
+
+    private func resume(_ number: Int) {
+        guard let node = nodes[number], let waiting = node.backlog else { return }
+        node.backlog = nil
+        for event in waiting { world.queue.add(event, at: world.now) }
+    }
+
+    // MARK: Disks and clocks
+
+    /// A log that ran out of room finds it again.
+    private func findRoom(_ number: Int) throws(SimulationFailure) {
+        guard let node = nodes[number] else { return }
+        do throws(WriteAheadLogError) {
+            try node.retryAllocation()
+        } catch {
+            if disks[number].isCrashed { return crashed(number) }
+            guard diskFailed(number, error) else {
+                throw SimulationFailure("log", "node \(number): \(error)")
+            }
+        }
+    }
+
+    private func isFull(_ number: Int) -> Bool {
+        activeFaults.contains { $0?.kind == .diskFull && $0?.nodes.contains(number) == true }
+    }
+
+    private func setDrift(_ set: NodeSet, _ partsPerMillion: Int64) {
+        for number in set.numbers where number < nodes.count {
+            world.clocks[number].setDrift(partsPerMillion, at: world.now)
+            nodes[number]?.resetTimer()
+        }
+        world.fastestDrift = max(world.fastestDrift, partsPerMillion)
+        world.slowestDrift = min(world.slowestDrift, partsPerMillion)
+    }
+}
+
+extension SimulatedNetwork.Condition {
+    /// Adds what a fault does to the link.
+    mutating func add(_ fault: Fault, from: Int, to: Int) {
+        switch fault.kind {
+        case .cut:
+            if LinkSet(bits: fault.amount).contains(from: from, to: to) { isCut = true }
+            return
+        case .flapping:
+            // Which nodes it names tells whether its links work at the moment.
+            if fault.nodes.isEmpty, LinkSet(bits: fault.amount).contains(from: from, to: to) { isCut = true }
+            return
+        default:
+            break
+        }
+        guard fault.nodes.isEmpty || fault.nodes.contains(from),
+            fault.peers.isEmpty || fault.peers.contains(to)
+        else { return }
+        switch fault.kind {
+        case .loss: lossPerThousand = max(lossPerThousand, fault.amount)
+        case .duplication: duplicationPerThousand = max(duplicationPerThousand, fault.amount)
+        case .reordering: reorderingPerThousand = max(reorderingPerThousand, fault.amount)
+        case .delay: extraDelayMicroseconds += fault.amount
+        case .bandwidth:
+            bytesPerSecond = bytesPerSecond == 0 ? fault.amount : min(bytesPerSecond, fault.amount)
+        default: break
+        }
+    }
+}
