@@ -8,7 +8,8 @@ struct Configuration<State: Hashable>: Hashable {
     let state: State
 }
 
-/// The configurations that a search has visited, each with the sets of unknown operations it was visited with.
+/// The configurations that a search has visited, each with the sets of unknown operations it was visited
+/// with.
 struct ConfigurationMemory<State: Hashable> {
     private var heads: [Configuration<State>: Int32] = [:]
     private var visits: [(unknown: BitSet, next: Int32)] = []

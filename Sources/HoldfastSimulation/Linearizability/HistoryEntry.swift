@@ -9,8 +9,8 @@ public struct HistoryEntry<Input: Sendable, Output: Sendable>: Sendable {
     /// `nil`: the client was not answered.
     public let returnedAt: Int64?
     public let input: Input
-    /// `nil`: the outcome is unknown. The operation may have taken effect at any time after its invocation, or
-    /// may yet, or never.
+    /// `nil`: the outcome is unknown. The operation may have taken effect at any time after its invocation,
+    /// or may yet, or never.
     public let output: Output?
 
     /// An operation that was answered.

@@ -178,8 +178,8 @@ private struct KeyValuePartitions {
     }
 }
 
-/// Values of unknown writes that nobody ever saw: which of them it was makes no difference, and saying so makes
-/// the writes interchangeable, which shortens the search.
+/// Values of unknown writes that nobody ever saw: which of them it was makes no difference, and saying so
+/// makes the writes interchangeable, which shortens the search.
 private struct UnobservedValues {
     private var observed = Set<[UInt8]>()
     private var comparesOrder = false

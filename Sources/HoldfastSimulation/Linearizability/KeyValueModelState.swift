@@ -1,5 +1,5 @@
-/// The pairs of a model's store, in the order of their keys. What is not known of a pair is zero, or `nil`, and
-/// is learned from the first answer that shows it.
+/// The pairs of a model's store, in the order of their keys. What is not known of a pair is zero, or `nil`,
+/// and is learned from the first answer that shows it.
 public struct KeyValueModelState: Hashable, Sendable {
     struct Pair: Hashable, Sendable {
         let key: [UInt8]
@@ -56,8 +56,8 @@ public struct KeyValueModelState: Hashable, Sendable {
         return first..<max(first, position(of: span.end))
     }
 
-    /// `revision` is zero where it is not known. Where it is not certain what was there before, neither version
-    /// nor create revision are known afterwards.
+    /// `revision` is zero where it is not known. Where it is not certain what was there before, neither
+    /// version nor create revision are known afterwards.
     mutating func put(_ key: [UInt8], _ value: [UInt8]?, revision: Int64, isCertain: Bool) {
         let position = position(of: key)
         guard position < pairs.count, pairs[position].key == key else {

@@ -26,10 +26,11 @@ public struct LeaseHistory: Hashable, Sendable {
 
 /// Checks that leases last as long as was promised, and no longer than is needed.
 ///
-/// A lease that nobody revoked must not be gone before its time to live has passed since the last acknowledged
-/// grant or renewal *began*: from then on the server may have counted. The clocks of the servers may run faster
-/// than the one of the history, so a given share of the time is allowed to be missing. Once gone it stays gone.
-/// And where the history went on long enough after the last sign of a renewal, it must be gone in the end.
+/// A lease that nobody revoked must not be gone before its time to live has passed since the last
+/// acknowledged grant or renewal *began*: from then on the server may have counted. The clocks of the servers
+/// may run faster than the one of the history, so a given share of the time is allowed to be missing. Once
+/// gone it stays gone. And where the history went on long enough after the last sign of a renewal, it must be
+/// gone in the end.
 public struct LeaseChecker: Hashable, Sendable {
     /// How much faster than the history's clock a server's may run, in parts of 1,000.
     public var driftPerThousand: Int64
@@ -83,8 +84,8 @@ public struct LeaseChecker: Hashable, Sendable {
             else { continue }
             return HistoryViolation(
                 "leases last their time",
-                "\(lease.name) was gone at \(end.returnedAt), \(end.returnedAt - last) ns after the last renewal "
-                    + "that succeeded began, of \(lease.timeToLiveNanoseconds) ns to live")
+                "\(lease.name) was gone at \(end.returnedAt), \(end.returnedAt - last) ns after the last "
+                    + "renewal that succeeded began, of \(lease.timeToLiveNanoseconds) ns to live")
         }
         return nil
     }
@@ -99,8 +100,8 @@ public struct LeaseChecker: Hashable, Sendable {
         if let sign = alive.first(where: { $0.invokedAt > latest }) {
             return HistoryViolation(
                 "leases end",
-                "\(lease.name) was there for a request that began at \(sign.invokedAt), and should have ended by "
-                    + "\(latest)")
+                "\(lease.name) was there for a request that began at \(sign.invokedAt), and should have "
+                    + "ended by \(latest)")
         }
         if let endedAt, endedAt > latest, gone.isEmpty, revokedAt == .max {
             return HistoryViolation(

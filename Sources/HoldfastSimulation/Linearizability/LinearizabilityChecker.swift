@@ -51,9 +51,9 @@ struct LinearizabilityExplainer<Model: LinearizabilityModel> {
         let whole = LinearizabilitySearch(model: model, entries: partition.entries)
         let returns = whole.known.map { $0.returnedAt! }.sorted()
         let earliest = whole.known[furthest].returnedAt!
-        // What began before an operation returned and had no answer by then could have had any; so the shortest
-        // beginning may end later than the return where the search was stopped. Beginnings of what is
-        // linearizable are linearizable, so halving finds the first that is not.
+        // What began before an operation returned and had no answer by then could have had any; so the
+        // shortest beginning may end later than the return where the search was stopped. Beginnings of what
+        // is linearizable are linearizable, so halving finds the first that is not.
         var low = returns.firstIndex(of: earliest)!
         var high = returns.count - 1
         while low < high {

@@ -1,11 +1,12 @@
 /// Looks for an order of one part of a history that the model allows.
 ///
-/// The search is Wing and Gong's (1993): of the operations that no other one precedes, take one that the model
-/// allows, and go back to the last choice where none is left. Lowe's (2017) memory of configurations that led
-/// nowhere makes it fast: what was taken, together with the state, says all about what can follow.
+/// The search is Wing and Gong's (1993): of the operations that no other one precedes, take one that the
+/// model allows, and go back to the last choice where none is left. Lowe's (2017) memory of configurations
+/// that led nowhere makes it fast: what was taken, together with the state, says all about what can follow.
 ///
 /// Operations of unknown outcome are tried last, and by these rules, none of which loses an order:
-/// - One that changes nothing in the present state is not taken.
+/// - One that changes nothing in the present state is not taken, and none after another one that it makes as
+///   if it had not been.
 /// - Of those with equal inputs the one that began first is taken first: where a later one could be used, so
 ///   could it.
 /// - A configuration is given up where another was visited that differs only in having used fewer of them: it
@@ -44,8 +45,8 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
     /// For each operation of unknown outcome the one before it with the same input, or -1.
     private let previousOfKind: [Int32]
 
-    /// A ring of events: node `2 * n` is the invocation of the known operation `n`, the next one its return, and
-    /// the last one the ring's head. Operations that were taken are unlinked.
+    /// A ring of events: node `2 * n` is the invocation of the known operation `n`, the next one its return,
+    /// and the last one the ring's head. Operations that were taken are unlinked.
     private var next: [Int32]
     private var previous: [Int32]
     /// The place of each node in the order of all events.
@@ -136,7 +137,7 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
             }
             guard number < successors.count else { continue }
             let following = successors[number]
-            if candidate < 0, following == state { continue }
+            if candidate < 0, following == state || makesLastUseless(entry, following) { continue }
             stack.append(
                 Frame(taken: candidate, resume: position, stateBefore: state, highestBefore: highest))
             take(candidate, following)
@@ -144,12 +145,23 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
             guard memory.count < maximumConfigurations else {
                 return .limited(reason: "the check would need too much memory")
             }
-            if memory.insert(configuration, unknown: takenUnknown) {
+            // After the first unknown operation in a row there is nothing to remember: it is tried once in
+            // each configuration that was remembered before it.
+            let isFirstUnknown = candidate < 0 && (stack.count < 2 || stack[stack.count - 2].taken >= 0)
+            if isFirstUnknown || memory.insert(configuration, unknown: takenUnknown) {
                 position = Position(node: next[Int(head)])
             } else {
                 undo(stack.removeLast())
             }
         }
+    }
+
+    /// Whether the operation of unknown outcome that was taken last might as well be left out before this
+    /// one.
+    private func makesLastUseless(_ entry: Entry, _ following: Model.State) -> Bool {
+        guard let last = stack.last, last.taken < 0 else { return false }
+        let successors = model.successors(of: last.stateBefore, entry.input, entry.output)
+        return (0..<successors.count).contains { successors[$0] == following }
     }
 
     /// The candidate that the position stands at; `nil` after the last.

@@ -15,8 +15,8 @@ public struct LinearizabilityLimits: Hashable, Sendable {
 
 /// The answer of a check.
 public enum LinearizabilityVerdict: Hashable, Sendable {
-    /// Every operation can be given a moment between its invocation and its return, such that the operations in
-    /// that order do what the model says.
+    /// Every operation can be given a moment between its invocation and its return, such that the operations
+    /// in that order do what the model says.
     case linearizable
     case notLinearizable(LinearizabilityViolation)
     /// The check ran into a limit; neither is shown.

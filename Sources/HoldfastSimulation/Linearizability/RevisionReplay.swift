@@ -173,7 +173,8 @@ struct RevisionReplay {
 
     // MARK: Unseen deletions
 
-    /// A key that ought to be there and was not shown must have been deleted by an operation of unknown outcome.
+    /// A key that ought to be there and was not shown must have been deleted by an operation of unknown
+    /// outcome.
     private mutating func resolveAbsences(
         in span: KeySpan, observed: [ObservedPair], before: Int64, _ entry: KeyValueHistoryEntry
     ) throws(HistoryViolation) {

@@ -278,8 +278,8 @@ struct RevisionTimeline {
         guard gaps > left else { return }
         throw HistoryViolation(
             "revisions are made by writes",
-            "up to \(lastRevision) there are \(gaps) revisions that nobody was told of, and \(left) operations "
-                + "of unknown outcome that could have made them: something was executed twice")
+            "up to \(lastRevision) there are \(gaps) revisions that nobody was told of, and \(left) "
+                + "operations of unknown outcome that could have made them: something was executed twice")
     }
 
     /// Where the first number that is not smaller stands in an ascending list.

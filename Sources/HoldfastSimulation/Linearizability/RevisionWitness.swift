@@ -10,8 +10,9 @@ public enum RevisionVerdict: Sendable {
 /// Checks a whole key-value history, over any number of keys, in one pass along the revisions that the server
 /// gave its answers.
 ///
-/// Every change has a revision of its own, and every read names the revision of the state that it was answered
-/// from. So the server itself says in which order everything happened, and what is left is to hold it to that:
+/// Every change has a revision of its own, and every read names the revision of the state that it was
+/// answered from. So the server itself says in which order everything happened, and what is left is to hold
+/// it to that:
 ///
 /// - no two changes share a revision, and no revision was made by nobody;
 /// - what began after something else had returned has no smaller revision, and a change a larger one;
@@ -20,14 +21,14 @@ public enum RevisionVerdict: Sendable {
 ///   for, and took the branch that its conditions choose.
 ///
 /// What this proves: a history that passes, in which every operation was answered, is linearizable, and the
-/// order of revisions is the proof; that includes range reads and transactions over many keys, which are of one
-/// moment. With unknown outcomes it proves the same of everything that was answered, except the versions and
-/// create revisions of keys that unknown changes may have touched unseen. Serializable reads are held to the
-/// state at their revision, not to real time.
+/// order of revisions is the proof; that includes range reads and transactions over many keys, which are of
+/// one moment. With unknown outcomes it proves the same of everything that was answered, except the versions
+/// and create revisions of keys that unknown changes may have touched unseen. Serializable reads are held to
+/// the state at their revision, not to real time.
 ///
-/// What it does not: that a history that fails could not be ordered in another way. It breaks a promise of the
-/// revisions, which clients build on, but the values alone might be linearizable; ``KeyValueModel`` decides
-/// that without trusting revisions.
+/// What it does not: that a history that fails could not be ordered in another way. It breaks a promise of
+/// the revisions, which clients build on, but the values alone might be linearizable; ``KeyValueModel``
+/// decides that without trusting revisions.
 public enum RevisionWitness {
     public struct Settings: Hashable, Sendable {
         /// The store's revision when the history began. None of the history's keys existed then.
@@ -90,7 +91,8 @@ public struct WriteLog: Sendable {
     /// Whether the revision may have had more changes than are known.
     public func isIncomplete(_ revision: Int64) -> Bool { incomplete.contains(revision) }
 
-    /// Revisions must be added in ascending order. Of several changes of one key in one revision the last counts.
+    /// Revisions must be added in ascending order. Of several changes of one key in one revision the last
+    /// counts.
     public mutating func add(_ changes: [KeyValueChange], at revision: Int64, isIncomplete: Bool = false) {
         precondition(revisions.last ?? .min < revision, "changes are added in the order of their revisions")
         var kept: [KeyValueChange] = []

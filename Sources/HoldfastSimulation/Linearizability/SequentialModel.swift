@@ -27,13 +27,13 @@ public enum Successors<State: Sendable>: Sendable {
 /// What a service must look like to its clients, one operation at a time: the specification that a history is
 /// checked against.
 ///
-/// Most models are deterministic and conform to ``SequentialModel``, which asks for less. This protocol is for
-/// those in which what the clients saw leaves more than one state possible.
+/// Most models are deterministic and conform to ``SequentialModel``, which asks for less. This protocol is
+/// for those in which what the clients saw leaves more than one state possible.
 public protocol LinearizabilityModel: Sendable {
     /// Compared and hashed for every step of the search: small states make a fast check.
     associatedtype State: Hashable & Sendable
-    /// What a client asked for. Two operations of unknown outcome with equal inputs are interchangeable, which
-    /// shortens the search.
+    /// What a client asked for. Two operations of unknown outcome with equal inputs are interchangeable,
+    /// which shortens the search.
     associatedtype Input: Hashable & Sendable
     /// What a client was answered.
     associatedtype Output: Sendable
@@ -46,13 +46,14 @@ public protocol LinearizabilityModel: Sendable {
     /// lead to counts. (That it was not executed at all is the checker's business.)
     func successors(of state: State, _ input: Input, _ output: Output?) -> Successors<State>
 
-    /// Whether the operation never changes a state. Where such a one has no answer it says nothing, and is left
-    /// out. `false` where the model does not say.
+    /// Whether the operation never changes a state. Where such a one has no answer it says nothing, and is
+    /// left out. `false` where the model does not say.
     func isReadOnly(_ input: Input) -> Bool
 
     /// Takes a history apart into smaller ones, such that it is linearizable if (and only if) every part is:
     /// by key, for a store in which no operation touches two (Herlihy and Wing 1990, "locality"; Horn and
-    /// Kroening 2015, "P-compositionality"). ``KeyPartitioning`` helps. One part where the model does not say.
+    /// Kroening 2015, "P-compositionality"). ``KeyPartitioning`` helps. One part where the model does not
+    /// say.
     func partitions(of history: [HistoryEntry<Input, Output>]) -> [HistoryPartition<Input, Output>]
 
     /// Texts for the explanation of a violation.

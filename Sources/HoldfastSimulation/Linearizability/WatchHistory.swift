@@ -61,8 +61,8 @@ public struct WatchHistory: Sendable {
 /// watch started and the last that it showed or claimed; no change that nobody made; nothing at or below a
 /// revision that was said to be complete; and the same from every watch.
 ///
-/// Time the check does not know. Whoever wants to know that all events have come adds a progress at the end, with
-/// the revision that the watch should have reached.
+/// Time the check does not know. Whoever wants to know that all events have come adds a progress at the end,
+/// with the revision that the watch should have reached.
 public enum WatchChecker {
     public static func check(_ watches: [WatchHistory], against writes: WriteLog) -> HistoryViolation? {
         var seen: [Int64: [[UInt8]: WatchedEvent]] = [:]
@@ -166,7 +166,8 @@ private struct WatchCursor {
         try checkMade(event)
     }
 
-    /// The watch is taken up again. A client that saw only a part of a revision comes back to the whole of it.
+    /// The watch is taken up again. A client that saw only a part of a revision comes back to the whole of
+    /// it.
     func resume(at revision: Int64) throws(HistoryViolation) {
         if revision > lastShown, lastShown > completeThrough { try requireWhole(lastShown) }
     }
@@ -221,8 +222,8 @@ private struct WatchCursor {
         let what = change.value.map { "= \(KeyValueText.text($0))" } ?? "deleted"
         return HistoryViolation(
             "watches are complete",
-            "\(watch.name), from revision \(start) on, does not show \(KeyValueText.text(change.key)) \(what) at "
-                + "revision \(revision)")
+            "\(watch.name), from \(start) on, does not show \(KeyValueText.text(change.key)) \(what) "
+                + "at revision \(revision)")
     }
 
     private func violation(_ property: String, _ event: WatchedEvent, _ why: String) -> HistoryViolation {

@@ -47,9 +47,9 @@ public struct LockHistory: Sendable {
     public init() {}
 }
 
-/// Checks that a lock has one owner at a time, and that nobody else's guarded write is accepted, however late it
-/// comes. All of it is decided by revisions, not by clocks: a client that was paused may believe for as long as
-/// it likes that it owns the lock.
+/// Checks that a lock has one owner at a time, and that nobody else's guarded write is accepted, however late
+/// it comes. All of it is decided by revisions, not by clocks: a client that was paused may believe for as
+/// long as it likes that it owns the lock.
 public enum LockChecker {
     public static func check(_ lock: LockHistory) -> HistoryViolation? {
         var ends: [Int64: Int64] = [:]
@@ -83,15 +83,15 @@ public enum LockChecker {
             if let end = ends[grant.token], end <= grant.revision {
                 return HistoryViolation(
                     "a lock has one owner",
-                    "client \(grant.client) was given the lock at revision \(grant.revision), after its key of "
-                        + "\(grant.token) had been deleted at \(end)")
+                    "client \(grant.client) was given the lock at revision \(grant.revision), after its key "
+                        + "of \(grant.token) had been deleted at \(end)")
             }
             // Everyone who came before must be gone; it is enough to look at who went last.
             if let latestEnd, latestEnd.token != grant.token, latestEnd.revision > grant.revision {
                 return HistoryViolation(
                     "a lock has one owner",
-                    "client \(grant.client) was given the lock at revision \(grant.revision), while the owner of "
-                        + "\(latestEnd.token) was there until "
+                    "client \(grant.client) was given the lock at revision \(grant.revision), while the "
+                        + "owner of \(latestEnd.token) was there until "
                         + (latestEnd.revision == .max ? "the end" : "\(latestEnd.revision)"))
             }
             let isLastOfToken = position + 1 == grants.count || grants[position + 1].token != grant.token
@@ -113,8 +113,8 @@ public enum LockChecker {
             if let end = ends[write.token], write.revision > end {
                 return HistoryViolation(
                     "tokens fence",
-                    "client \(write.client) wrote at \(write.revision) with the token \(write.token), which had "
-                        + "ended at \(end)")
+                    "client \(write.client) wrote at \(write.revision) with the token \(write.token), which "
+                        + "had ended at \(end)")
             }
             if let highest, highest.token > write.token {
                 return HistoryViolation(
@@ -125,89 +125,5 @@ public enum LockChecker {
             highest = write
         }
         return nil
-    }
-}
-
-/// What clients did with a queue of keys: items are taken by deleting the key with the smallest create revision.
-public struct QueueHistory: Sendable {
-    public struct Addition: Hashable, Sendable {
-        public let item: [UInt8]
-        /// The create revision of the item's key; `nil` where the outcome is unknown.
-        public let revision: Int64?
-
-        public init(item: [UInt8], revision: Int64?) {
-            self.item = item
-            self.revision = revision
-        }
-    }
-
-    public struct Removal: Hashable, Sendable {
-        public let client: Int
-        public let item: [UInt8]
-        /// The create revision of the item's key, as the client was shown it.
-        public let createRevision: Int64
-        /// The revision of the deletion, which was acknowledged to this client.
-        public let revision: Int64
-
-        public init(client: Int, item: [UInt8], createRevision: Int64, revision: Int64) {
-            self.client = client
-            self.item = item
-            self.createRevision = createRevision
-            self.revision = revision
-        }
-    }
-
-    public var additions: [Addition] = []
-    public var removals: [Removal] = []
-    /// How many removals have an unknown outcome.
-    public var unknownRemovalCount = 0
-    /// Whether the queue was empty at the end.
-    public var isDrained = false
-
-    public init() {}
-}
-
-/// Checks that a queue gives each item to one client, in the order in which they were added, and loses none.
-/// Items must be unique.
-public enum QueueChecker {
-    public static func check(_ queue: QueueHistory) -> HistoryViolation? {
-        var added: [[UInt8]: Int64?] = [:]
-        for addition in queue.additions {
-            added[addition.item] = addition.revision
-        }
-        var removed: [[UInt8]: QueueHistory.Removal] = [:]
-        var last: QueueHistory.Removal?
-        for removal in queue.removals.sorted(by: { $0.revision < $1.revision }) {
-            let item = KeyValueText.text(removal.item)
-            guard let addition = added[removal.item] else {
-                return HistoryViolation("items come from somewhere", "\(item) was taken, and never added")
-            }
-            if let addition, addition != removal.createRevision {
-                return HistoryViolation(
-                    "items are added once",
-                    "\(item) was added at \(addition), and taken as added at \(removal.createRevision)")
-            }
-            if let other = removed[removal.item] {
-                return HistoryViolation(
-                    "items are taken once",
-                    "\(item) was given to client \(other.client) at \(other.revision) and to client "
-                        + "\(removal.client) at \(removal.revision)")
-            }
-            if let last, last.createRevision > removal.createRevision {
-                return HistoryViolation(
-                    "items come in order",
-                    "\(item), added at \(removal.createRevision), was taken at \(removal.revision), after one "
-                        + "that was added at \(last.createRevision)")
-            }
-            removed[removal.item] = removal
-            last = removal
-        }
-        guard queue.isDrained else { return nil }
-        let lost = queue.additions.filter { $0.revision != nil && removed[$0.item] == nil }
-        guard lost.count > queue.unknownRemovalCount else { return nil }
-        return HistoryViolation(
-            "no item is lost",
-            "\(lost.count) items were added and never taken, the first is \(KeyValueText.text(lost[0].item)); "
-                + "\(queue.unknownRemovalCount) removals have an unknown outcome")
     }
 }
