@@ -1,0 +1,123 @@
+import ConsensusTypes
+import NIOCore
+
+/// One direction of one connection: bytes that `source` read are written to `sink` as the conditions allow.
+/// Lives on the event loop.
+final class ProxyPipe {
+    /// Beyond this no more is read, so that whoever sends notices as with a full socket.
+    static let maximumQueuedBytes = 1 << 20
+
+    private enum Item {
+        case bytes(ByteBuffer)
+        /// The source closed its side.
+        case end
+    }
+
+    private let source: any Channel
+    private let sink: any Channel
+    private var conditions: LinkConditions
+    private var random: SeededRandom
+    private var queue: CircularBuffer<(at: NIODeadline, item: Item)> = []
+    private var queuedBytes = 0
+    private var lastAt = NIODeadline.uptimeNanoseconds(0)
+    private var timer: Scheduled<Void>?
+    private var isReading = true
+    private(set) var hasLostBytes = false
+    private var isEnded = false
+
+    init(
+        source: any Channel, sink: any Channel, conditions: LinkConditions, random: SeededRandom
+    ) {
+        self.source = source
+        self.sink = sink
+        self.conditions = conditions
+        self.random = random
+    }
+
+    func receive(_ bytes: ByteBuffer) {
+        if conditions.cut == .swallow {
+            hasLostBytes = true
+            return
+        }
+        queuedBytes += bytes.readableBytes
+        queue.append((arrival(of: bytes.readableBytes), .bytes(bytes)))
+        pump()
+    }
+
+    func sourceClosed() {
+        guard !isEnded else { return }
+        isEnded = true
+        queue.append((arrival(of: 0), .end))
+        pump()
+    }
+
+    /// When bytes that were read now come to the other end: in order, and no faster than allowed.
+    private func arrival(of count: Int) -> NIODeadline {
+        var delay = Int64(conditions.delayMilliseconds) * 1_000_000
+        if conditions.jitterMilliseconds > 0 {
+            delay += Int64(random.next(below: UInt64(conditions.jitterMilliseconds) * 1_000_000))
+        }
+        var at = max(.now() + .nanoseconds(delay), lastAt)
+        if conditions.bytesPerSecond > 0 {
+            at = at + .nanoseconds(Int64(count) * 1_000_000_000 / Int64(conditions.bytesPerSecond))
+        }
+        lastAt = at
+        return at
+    }
+
+    func set(_ new: LinkConditions) {
+        conditions = new
+        pump()
+    }
+
+    private func pump() {
+        timer?.cancel()
+        timer = nil
+        let now = NIODeadline.now()
+        var hasWritten = false
+        while conditions.cut == .none, let first = queue.first, first.at <= now {
+            queue.removeFirst()
+            switch first.item {
+            case .bytes(let bytes):
+                write(bytes)
+                hasWritten = true
+            case .end:
+                if hasWritten { sink.flush() }
+                hasWritten = false
+                sink.close(promise: nil)
+            }
+        }
+        if hasWritten { sink.flush() }
+        if conditions.cut == .none, let first = queue.first {
+            timer = sink.eventLoop.assumeIsolated().scheduleTask(deadline: first.at) { [weak self] in
+                self?.pump()
+            }
+        }
+        updateReading()
+    }
+
+    private func write(_ bytes: ByteBuffer) {
+        let count = bytes.readableBytes
+        let promise = sink.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenComplete { [weak self] _ in
+            self?.queuedBytes -= count
+            self?.updateReading()
+        }
+        sink.write(bytes, promise: promise)
+    }
+
+    private func updateReading() {
+        let mayRead =
+            conditions.cut != .hold
+            && queuedBytes <= (isReading ? ProxyPipe.maximumQueuedBytes : ProxyPipe.maximumQueuedBytes / 2)
+        guard mayRead != isReading else { return }
+        isReading = mayRead
+        try? source.syncOptions?.setOption(.autoRead, value: mayRead)
+    }
+
+    func stop() {
+        timer?.cancel()
+        timer = nil
+        queue.removeAll()
+    }
+}
