@@ -53,8 +53,10 @@ extension NodeAdmission {
         }
         if let known, known.startCount > 0 {
             if introduction.startCount < known.startCount { return .behind }
-            if introduction.startCount == known.startCount, introduction.incarnation != known.incarnation {
-                return .copy
+            if introduction.startCount == known.startCount {
+                // Another directory at the same count is not an adoption's: those count more.
+                if introduction.directory != known.directory { return .behind }
+                if introduction.incarnation != known.incarnation { return .copy }
             }
         }
         return introduction.stage == .active ? .welcome : .noted
