@@ -106,7 +106,7 @@ struct DevNode {
 }
 
 /// The path of the running program.
-private var executablePath: String {
+var executablePath: String {
     #if os(Linux)
         "/proc/self/exe"
     #else

@@ -61,6 +61,16 @@ struct ServeCommand: ParsableCommand {
     @Option(help: "trace, debug, info, notice, warn, error or critical.")
     var logLevel = "info"
 
+    @Flag(
+        help: ArgumentHelp(
+            "Starts with the data that is intact, whatever is lost.",
+            discussion: """
+                A node whose data is damaged or missing repairs itself from its peers before it takes part. \
+                This says to take part without that: acknowledged writes may be gone. For when no peer has \
+                what is missing and none ever will.
+                """))
+    var acceptDataLoss = false
+
     @Option(
         help: ArgumentHelp(
             "Dials these peers elsewhere than --initial-cluster says, as through a proxy: "
@@ -132,7 +142,8 @@ struct ServeCommand: ParsableCommand {
             cluster: cluster, ownMember: ownMember,
             peerRoutes: try peerRoutes.map { try PeerRoutes($0, cluster: cluster) } ?? PeerRoutes(),
             dataDirectory: dataDir ?? "\(name).holdfast",
-            mustExist: initialClusterState == .existing, listenClientURLs: listenClient,
+            mustExist: initialClusterState == .existing, acceptsDataLoss: acceptDataLoss,
+            listenClientURLs: listenClient,
             advertiseClientURLs: advertiseClient ?? listenClient,
             listenPeerURLs: try ClusterURL.list(listenPeerUrls, flag: "--listen-peer-urls"),
             replicaSettings: settings, logOptions: logOptions,
@@ -157,6 +168,7 @@ struct ServeOptions {
     let peerRoutes: PeerRoutes
     let dataDirectory: String
     let mustExist: Bool
+    let acceptsDataLoss: Bool
     let listenClientURLs: [ClusterURL]
     let advertiseClientURLs: [ClusterURL]
     let listenPeerURLs: [ClusterURL]

@@ -36,14 +36,6 @@ struct ServeProcess {
         } catch {
             throw CommandFailure(message: "\(error)")
         }
-        logger.info(
-            "serving",
-            metadata: [
-                "version": "\(HoldfastVersion.text)", "member-id": "\(options.ownMember.id)",
-                "cluster-id": "\(ClusterID(options.cluster.clusterID))",
-                "clients": "\(options.listenClientURLs.map(\.text).joined(separator: ","))",
-                "peers": "\(options.listenPeerURLs.map(\.text).joined(separator: ","))",
-            ])
         let signal = TerminationSignals.wait()
         logger.info("stopping", metadata: ["signal": "\(signal)"])
         running.stop()
@@ -69,15 +61,16 @@ struct ServeProcess {
     }
 }
 
-/// A node and its client port.
+/// A node and its client port, which is opened when the node is admitted.
 ///
-/// Sendable without a lock: `node` and `server` are set by ``start()`` before anything else uses them.
+/// Sendable without a lock: `node` is set by ``start()`` before anything else uses it, and `server` is touched
+/// on the loop alone.
 private final class RunningNode: @unchecked Sendable {
     private let options: ServeOptions
     private let loop: any EventLoop
     private let logger: Logger
     private var node: KeyValueNode!
-    private var server: EtcdServer!
+    private var server: EtcdServer?
 
     init(options: ServeOptions, loop: any EventLoop, logger: Logger) {
         self.options = options
@@ -85,7 +78,7 @@ private final class RunningNode: @unchecked Sendable {
         self.logger = logger
     }
 
-    /// Returns when peers and clients can connect.
+    /// Returns when peers can connect.
     func start() throws {
         // Before the data directory is made: a start that fails for a mistyped address must leave nothing
         // that holds the next one to the mistake.
@@ -95,13 +88,6 @@ private final class RunningNode: @unchecked Sendable {
             try requireFree(url, flag: flag)
         }
         try loop.submit { [self] in try makeNode() }.wait()
-        for url in options.listenClientURLs {
-            do {
-                _ = try server.start(host: url.host, port: url.port).wait()
-            } catch {
-                throw ListenFailure(url: url, flag: "--listen-client-urls", reason: ListenFailure.text(error))
-            }
-        }
         do {
             try loop.flatSubmit { [self] in node.start() }.wait()
         } catch {
@@ -129,27 +115,64 @@ private final class RunningNode: @unchecked Sendable {
         let timeout = options.replicaSettings.raft.electionTimeoutMilliseconds
         nodeOptions.groupSettings.requestTimeoutMilliseconds = 5_000 + 2 * timeout
         nodeOptions.groupSettings.leaseExtensionMilliseconds = timeout
-        node = try KeyValueNode(options: nodeOptions, loop: loop, logger: logger) { reason in
-            // What was acknowledged is durable; what happens after a failed sync would not be.
-            printError("\(reason); this node stops")
-            exit(1)
-        }
+        nodeOptions.acceptsDataLoss = options.acceptsDataLoss
+        node = try KeyValueNode(
+            options: nodeOptions, loop: loop, logger: logger, onAdmitted: { [self] in serve() },
+            onEnd: { [logger] ending in
+                switch ending {
+                case .failed(let reason):
+                    // What was acknowledged is durable; what happens after a failed sync would not be.
+                    printError("\(reason); this node stops")
+                    exit(1)
+                case .restart(let reason):
+                    logger.warning("\(reason); this node starts again to be adopted by a leader")
+                    ProcessRestart.run()
+                }
+            })
         node.announce(Announcement.encode(options.advertiseClientURLs))
+    }
+
+    /// Opens the client port: the node takes part.
+    private func serve() {
+        let timeout = options.replicaSettings.raft.electionTimeoutMilliseconds
         var limits = ServerLimits()
         limits.maximumRequestSizeBytes = options.maximumRequestSizeBytes
         limits.maximumTransactionOperations = options.maximumTransactionOperations
         // As etcd: one and a half election timeouts, so that no lease runs out while a leader is found.
         limits.minimumLeaseTimeToLiveSeconds = (3 * timeout / 2 + 999) / 1_000
-        server = EtcdServer(
+        let server = EtcdServer(
             service: NodeService(node: node, options: options), eventLoop: loop, limits: limits,
             logger: logger, startedAtSeconds: Int64(time(nil)))
+        self.server = server
+        let listening = options.listenClientURLs.map { url in
+            server.start(host: url.host, port: url.port).map { _ in }.flatMapErrorThrowing { error in
+                throw ListenFailure(url: url, flag: "--listen-client-urls", reason: ListenFailure.text(error))
+            }
+        }
+        EventLoopFuture.andAllSucceed(listening, on: loop).whenComplete { [options, logger] result in
+            switch result {
+            case .success:
+                logger.info(
+                    "serving",
+                    metadata: [
+                        "version": "\(HoldfastVersion.text)", "member-id": "\(options.ownMember.id)",
+                        "cluster-id": "\(ClusterID(options.cluster.clusterID))",
+                        "clients": "\(options.listenClientURLs.map(\.text).joined(separator: ","))",
+                        "peers": "\(options.listenPeerURLs.map(\.text).joined(separator: ","))",
+                    ])
+            case .failure(let error):
+                printError("\(error)")
+                exit(1)
+            }
+        }
     }
 
     /// Lets calls end, then closes everything.
     func stop() {
         let done = loop.makePromise(of: Void.self)
         done.completeWithTask { [self] in
-            await server.shutdown(gracePeriodMilliseconds: 1_000)
+            let server = try? await loop.submit { self.server }.get()
+            await server?.shutdown(gracePeriodMilliseconds: 1_000)
             await node.shutDown()
         }
         try? done.futureResult.wait()
