@@ -95,7 +95,7 @@ public struct MemberRecords: Sendable {
         records.firstIndex { $0.node >= node } ?? records.count
     }
 
-    private static func encode(_ records: [MemberRecord]) -> [UInt8] {
+    static func encode(_ records: [MemberRecord]) -> [UInt8] {
         var bytes = magic
         bytes.appendLittleEndian(version)
         bytes.appendLittleEndian(UInt32(headerSizeBytes + recordSizeBytes * records.count + 4))

@@ -18,6 +18,8 @@ struct CrashHarness {
     private struct Life {
         var states: [LogModel]
         var acknowledged = 0
+        /// The last acknowledged batch.
+        var lastBatch: (segment: UInt64, bytes: Range<Int>)?
     }
 
     /// Lives through `lives` crashes, the first one within operation `crashPoint`, and says what was wrong.
@@ -44,6 +46,9 @@ struct CrashHarness {
             let crash: SimulatedCrash = random.chance(1, outOf: 3) ? .process : .power
             fileSystem.setPlan { lie($0) }
             fileSystem.restart(after: crash)
+            if crash == .process, let last = current.lastBatch, forgets(last, fileSystem, &random) {
+                return ("life \(life): a damaged batch was acknowledged and is cut off silently", reached)
+            }
             do {
                 let found = try reopen(fileSystem, &random)
                 guard let place = current.states.lastIndex(of: found) else {
@@ -61,6 +66,22 @@ struct CrashHarness {
             }
         }
         return (nil, reached)
+    }
+
+    /// Whether the log opens although a bit of its last acknowledged batch has changed. That must not be
+    /// where only the process died.
+    private func forgets(
+        _ last: (segment: UInt64, bytes: Range<Int>), _ fileSystem: SimulatedFileSystem,
+        _ random: inout SeededRandom
+    ) -> Bool {
+        let copy = fileSystem.copy()
+        copy.setPlan(nil)
+        let offset = last.bytes.lowerBound + Int(random.next(below: UInt64(last.bytes.count)))
+        let path = CrashHarness.directory.appending(SegmentName.segment(last.segment))
+        guard (try? copy.flipBit(Int(random.next(below: 8)), of: path, at: offset)) != nil else {
+            return true
+        }
+        return (try? open(copy)) != nil
     }
 
     /// Opens what a crash left. Now and then the process dies right after that, and the power goes: what was
@@ -93,7 +114,9 @@ struct CrashHarness {
                 log.release(group: group, through: through)
             }
             while var batch = log.takeBatch() {
+                let bytes = batch.offset..<batch.offset + batch.sizeBytes
                 try log.writer.write(&batch)
+                if !bytes.isEmpty { life.lastBatch = (batch.segment, bytes) }
                 life.acknowledged = life.states.count - 1
                 try log.writer.maintain(after: batch)
                 log.reclaim(batch)

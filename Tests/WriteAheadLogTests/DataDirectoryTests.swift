@@ -150,4 +150,84 @@ struct DataDirectoryTests {
             }
         }
     }
+
+    /// The bytes of an identity of version 1.
+    private func oldIdentity(isInitialized: Bool) -> [UInt8] {
+        let name = Array(identity.name.utf8)
+        var bytes = IdentityFile.magic
+        bytes.appendLittleEndian(UInt32(1))
+        bytes.appendLittleEndian(UInt32(44 + name.count))
+        bytes.appendLittleEndian(identity.cluster.rawValue)
+        bytes.appendLittleEndian(identity.node.rawValue)
+        bytes.appendLittleEndian(UInt32(isInitialized ? 1 : 0))
+        bytes.appendLittleEndian(UInt32(name.count))
+        bytes += name
+        bytes.appendLittleEndian(Checksum.crc32c(bytes))
+        return bytes
+    }
+
+    @Test(
+        "an identity of version 1 gets an id and a count; who had a log counts as admitted",
+        arguments: [true, false])
+    func upgrade(isInitialized: Bool) throws {
+        let original = SimulatedFileSystem(seed: 1)
+        try openAll(original).opened.log.close()
+        original.restart(after: .process)
+        try replace(path.appending("IDENTITY"), with: oldIdentity(isInitialized: isInitialized), original)
+        for crashPoint in 0... {
+            let fileSystem = original.copy()
+            let crashAt = fileSystem.operationCount + crashPoint
+            fileSystem.setPlan { $0.number == crashAt ? .crash : .none }
+            _ = try? DataDirectory.open(
+                path, identity: identity, newDirectoryID: DirectoryID(77), fileSystem: fileSystem)
+            let crashed = fileSystem.isCrashed
+            fileSystem.setPlan(nil)
+            fileSystem.restart(after: .power)
+            let directory = try DataDirectory.open(
+                path, identity: identity, newDirectoryID: DirectoryID(88), fileSystem: fileSystem)
+            #expect(directory.isAdmitted == isInitialized && directory.isNew == !isInitialized)
+            let wasUpgraded = directory.startCount == 2
+            #expect(directory.directoryID == DirectoryID(wasUpgraded ? 77 : 88))
+            #expect(directory.startCount == 1 || wasUpgraded)
+            #expect(try contents(path.appending("IDENTITY"), fileSystem)[8] == 2)
+            if !crashed {
+                #expect(wasUpgraded)
+                break
+            }
+        }
+    }
+
+    @Test("each start is counted before it does anything; the id and the admission stay")
+    func starts() throws {
+        for seed in UInt64(1)...10 {
+            let fileSystem = SimulatedFileSystem(seed: seed)
+            let first = try openAll(fileSystem).directory
+            #expect(first.startCount == 1 && !first.isAdmitted)
+            let id = first.directoryID
+            fileSystem.restart(after: .power)
+            let second = try openAll(fileSystem).directory
+            #expect(second.startCount == 2 && second.directoryID == id && !second.isAdmitted)
+            try second.markAdmitted()
+            #expect(second.isAdmitted)
+            fileSystem.restart(after: .power)
+            let third = try openAll(fileSystem).directory
+            #expect(third.startCount == 3 && third.directoryID == id && third.isAdmitted)
+            let other = SimulatedFileSystem(seed: seed)
+            #expect(try openAll(other).directory.directoryID != id)
+        }
+    }
+
+    @Test("a node starts again and again on a full disk")
+    func fullDisk() throws {
+        let fileSystem = SimulatedFileSystem(seed: 1)
+        try openAll(fileSystem).opened.log.close()
+        fileSystem.restart(after: .process)
+        fileSystem.setCapacity(fileSystem.usedBytes)
+        for count in 2...5 as ClosedRange<UInt64> {
+            let started = try openAll(fileSystem)
+            #expect(started.directory.startCount == count)
+            try started.directory.markAdmitted()
+            fileSystem.restart(after: count % 2 == 0 ? .power : .process)
+        }
+    }
 }

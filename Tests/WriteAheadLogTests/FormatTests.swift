@@ -62,6 +62,10 @@ struct FormatTests {
                 ])
         ])
         try log.flush()
+        let anchor = try contents(logDirectory.appending("ANCHOR"), fileSystem)
+        #expect(anchor.count == 16_384)
+        try expect(anchor[..<76], "write-ahead-log.md", "votes")
+        try expect(anchor[12_288...].prefix(48), "write-ahead-log.md", "positions")
         log.encode([
             LogWrite(
                 group: GroupID(7),
@@ -114,5 +118,13 @@ struct FormatTests {
         _ = try directory.openLog(options: .init(segmentSizeBytes: 4_096))
         #expect(try fileSystem.list("/data") == ["IDENTITY", "IDENTITY.partial", "LOCK", "log", "snapshots"])
         try expect(try contents("/data/IDENTITY", fileSystem), "data-directory.md", "identity")
+        var members = try directory.openMembers()
+        for node in [0xc, 0xb] as [UInt64] {
+            try members.remember(
+                MemberRecord(
+                    node: NodeID(node), directory: DirectoryID(0xd0 + node), startCount: 3, incarnation: 0x1c)
+            )
+        }
+        try expect(try contents("/data/MEMBERS", fileSystem), "data-directory.md", "members")
     }
 }

@@ -131,4 +131,118 @@ struct SimulatedFileSystemTests {
         }
         #expect(try run() == run())
     }
+
+    @Test("a write goes to another place, once, and stays there")
+    func misdirected() throws {
+        let (fileSystem, file) = try make(1)
+        fileSystem.injectOnce(.misdirect(to: 3), into: .write, of: path)
+        let other = try fileSystem.open("/other", .create)
+        try other.write([5], at: 0)
+        try file.write([9, 9], at: 10)
+        try file.write([8], at: 20)
+        try file.synchronize()
+        fileSystem.restart(after: .power)
+        let bytes = try contents(path, fileSystem)
+        #expect(bytes[10] == 1 && bytes[20] == 8)
+        let place = try #require(bytes.firstIndex(of: 9))
+        #expect(place % 512 == 0 && place > 0 && bytes.count == 2_048)
+    }
+
+    @Test("a fault happens once, to the file and the operation that it is for, before the plan is asked")
+    func once() throws {
+        let (fileSystem, file) = try make(1)
+        fileSystem.setPlan { $0.operation == .write ? .fail(.noSpace) : .none }
+        fileSystem.injectOnce(.lose, into: .write, of: path)
+        fileSystem.injectOnce(.fail(.ioError), into: .synchronize)
+        try file.write([4], at: 0)
+        #expect(try file.readBytes(1, at: 0) == [1])
+        #expect(throws: FileSystemError(operation: .write, path: path, code: .noSpace)) {
+            try file.write([4], at: 0)
+        }
+        fileSystem.setPlan(nil)
+        #expect(throws: FileSystemError.self) { try file.synchronize() }
+        try file.synchronize()
+        fileSystem.injectOnce(.lose, into: .write)
+        fileSystem.cancelInjections()
+        try file.write([4], at: 0)
+        #expect(try file.readBytes(1, at: 0) == [4])
+    }
+
+    @Test("damage at rest hits what is used, survives everything, and comes from the seed")
+    func damageAtRest() throws {
+        func damaged(_ seed: UInt64, _ fault: SimulatedDiskFault) throws -> (Range<Int>, [UInt8]) {
+            let fileSystem = SimulatedFileSystem(seed: seed)
+            let file = try fileSystem.open(path, .create)
+            try file.allocate(64 << 10)
+            try file.write([UInt8](repeating: 0xff, count: 1_500), at: 20_000)
+            try file.synchronize()
+            try fileSystem.synchronizeDirectory("/")
+            let range = try #require(try fileSystem.damage(fault, of: path))
+            fileSystem.restart(after: .power)
+            return (range, try contents(path, fileSystem))
+        }
+        var places: Set<Int> = []
+        for seed in UInt64(1)...40 {
+            for fault in SimulatedDiskFault.allCases {
+                let (range, bytes) = try damaged(seed, fault)
+                #expect(try damaged(seed, fault) == (range, bytes))
+                places.insert(range.lowerBound)
+                for offset in 20_000..<21_500 {
+                    #expect((bytes[offset] == 0xff) == !range.contains(offset))
+                }
+                #expect(range.overlaps(20_000..<21_500))
+                #expect(range.count == [.flippedBit: 1, .zeroedSector: 512, .zeroedBlock: 4_096][fault])
+            }
+        }
+        #expect(places.count > 10)
+        let (fileSystem, _) = try make(1)
+        try fileSystem.open(path, .readWrite).truncate(to: 0)
+        #expect(try fileSystem.damage(.zeroedBlock, of: path) == nil)
+    }
+
+    @Test("a disk is rolled back and wiped")
+    func replaced() throws {
+        let (fileSystem, file) = try make(1)
+        let before = fileSystem.copy()
+        try file.write([7], at: 0)
+        try file.synchronize()
+        _ = try fileSystem.open("/later", .create)
+        #expect(fileSystem.files().map(\.path) == [path, "/later"])
+        fileSystem.restore(before)
+        #expect(throws: FileSystemError.self) { try file.sizeBytes() }
+        #expect(fileSystem.files().map(\.path) == [path] && fileSystem.files()[0].sizeBytes == 2_048)
+        #expect(try contents(path, fileSystem)[0] == 1)
+        fileSystem.wipe()
+        #expect(fileSystem.files().isEmpty)
+        fileSystem.restart(after: .power)
+        #expect(try fileSystem.list("/").isEmpty)
+        #expect(try before.exists(path))
+    }
+
+    @Test("a directory's new name needs a sync like any other, and takes along what is in it")
+    func directories() throws {
+        var outcomes: Set<[String]> = []
+        for seed in UInt64(1)...100 {
+            let fileSystem = SimulatedFileSystem(seed: seed)
+            _ = try fileSystem.createDirectory("/old")
+            let file = try fileSystem.open("/old/file", .create)
+            try file.write([3], at: 0)
+            try file.synchronize()
+            for directory in ["/", "/old"] as [FilePath] { try fileSystem.synchronizeDirectory(directory) }
+            try fileSystem.rename("/old", to: "/new")
+            #expect(try fileSystem.list("/") == ["new"] && fileSystem.list("/new") == ["file"])
+            #expect(throws: FileSystemError.self) { try fileSystem.removeDirectory("/new") }
+            let isDurable = seed % 2 == 0
+            if isDurable { try fileSystem.synchronizeDirectory("/") }
+            fileSystem.restart(after: .power)
+            let names = fileSystem.files().map(\.path.string)
+            #expect(names == ["/new/file"] || (!isDurable && names == ["/old/file"]))
+            outcomes.insert(names)
+            #expect(try contents(FilePath(names[0]), fileSystem) == [3])
+            try fileSystem.remove(FilePath(names[0]))
+            try fileSystem.removeDirectory(FilePath(names[0]).removingLastComponent())
+            #expect(try fileSystem.list("/").isEmpty)
+        }
+        #expect(outcomes.count == 2)
+    }
 }

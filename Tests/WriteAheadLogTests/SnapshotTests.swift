@@ -190,4 +190,29 @@ struct SnapshotTests {
         try replace(path, with: bytes + [0], original)
         #expect(throws: SnapshotError.self) { try open(original).latest(group) }
     }
+
+    @Test("the intact ones are told from the damaged ones, which can be set aside")
+    func intactAndDamaged() throws {
+        let fileSystem = SimulatedFileSystem(seed: 1)
+        let store = try open(fileSystem)
+        for index in [1, 2, 3, 4] as [UInt64] { try write(store, snapshot(index), content(500)) }
+        let names = try fileSystem.list(directory)
+        let damagedPaths = [names[1], names[3]].map { directory.appending($0) }
+        for path in damagedPaths { try fileSystem.flipBit(1, of: path, at: 300) }
+        #expect(try store.intact(group).map(\.metadata.index.rawValue) == [1, 3])
+        let files = try store.damaged(group).map { error -> FilePath in
+            guard case .damaged(let file, _, _) = error else { throw error }
+            return file
+        }
+        #expect(files == damagedPaths)
+        for file in files {
+            try store.setAside(file)
+            fileSystem.restart(after: .power)
+        }
+        let again = try open(fileSystem)
+        #expect(try again.latest(group)?.metadata.index == LogIndex(3))
+        #expect(try again.damaged(group).isEmpty)
+        #expect(try fileSystem.list(directory) == [names[0], names[2], names[3] + ".damaged"])
+        #expect(throws: SnapshotError.self) { try again.setAside(directory.appending(names[3] + ".damaged")) }
+    }
 }
