@@ -52,8 +52,8 @@ public struct FaultSchedule: Sendable {
 
     /// Quiet times, in milliseconds.
     static let firstQuiet = 2_000
-    static let leastQuiet = 1_500
-    static let quietRange: UInt64 = 3_000
+    static let leastQuiet = 1_000
+    static let quietRange: UInt64 = 2_000
 
     public init(seed: UInt64, kinds: [FaultKind], nodeCount: Int) {
         precondition(!kinds.isEmpty && nodeCount >= 2, "a schedule needs faults and nodes that have peers")
@@ -92,7 +92,8 @@ public struct FaultSchedule: Sendable {
         case .kill, .killAll: 200 + Int(random.next(below: 5_000))
         case .restart: 100 + Int(random.next(below: 1_000))
         case .flap, .reset: 3_000 + Int(random.next(below: 6_000))
-        default: 1_000 + Int(random.next(below: 9_000))
+        case .pause: 1_000 + Int(random.next(below: 9_000))
+        default: 1_000 + Int(random.next(below: 5_000))
         }
     }
 }

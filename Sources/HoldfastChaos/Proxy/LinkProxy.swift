@@ -13,6 +13,8 @@ final class LinkProxy {
     private var random: SeededRandom
     private var listener: (any Channel)?
     private var connections: [ProxyConnection] = []
+    /// What cuts have swallowed, in both directions.
+    private(set) var lostBytes = 0
     private var forward = LinkConditions()
     private var backward = LinkConditions()
     /// Where the node behind does not run, nothing listens, as it would be without a proxy.
@@ -128,6 +130,7 @@ final class LinkProxy {
         let connection = ProxyConnection(
             front: front, forward: forward, backward: backward, random: random.split(),
             connect: { [self] in connectToTarget() },
+            onLoss: { [weak self] count in self?.lostBytes += count },
             onEnd: { [weak self] ended in self?.connections.removeAll { $0 === ended } })
         if connections.count >= LinkProxy.maximumConnections { connections.first?.reset() }
         connections.append(connection)

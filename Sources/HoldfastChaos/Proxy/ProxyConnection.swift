@@ -19,19 +19,22 @@ final class ProxyConnection {
     private var backward: LinkConditions
     private var random: SeededRandom
     private let connect: () -> EventLoopFuture<any Channel>
+    private let onLoss: (Int) -> Void
     private let onEnd: (ProxyConnection) -> Void
     private var isConnecting = false
     private var isEnded = false
 
     init(
         front: any Channel, forward: LinkConditions, backward: LinkConditions, random: SeededRandom,
-        connect: @escaping () -> EventLoopFuture<any Channel>, onEnd: @escaping (ProxyConnection) -> Void
+        connect: @escaping () -> EventLoopFuture<any Channel>, onLoss: @escaping (Int) -> Void,
+        onEnd: @escaping (ProxyConnection) -> Void
     ) {
         self.front = front
         self.forward = forward
         self.backward = backward
         self.random = random
         self.connect = connect
+        self.onLoss = onLoss
         self.onEnd = onEnd
     }
 
@@ -58,8 +61,10 @@ final class ProxyConnection {
             return
         }
         back = channel
-        let forth = ProxyPipe(source: front, sink: channel, conditions: forward, random: random.split())
-        let backwards = ProxyPipe(source: channel, sink: front, conditions: backward, random: random.split())
+        let forth = ProxyPipe(
+            source: front, sink: channel, conditions: forward, random: random.split(), onLoss: onLoss)
+        let backwards = ProxyPipe(
+            source: channel, sink: front, conditions: backward, random: random.split(), onLoss: onLoss)
         self.forth = forth
         self.backwards = backwards
         do {
@@ -104,6 +109,9 @@ final class ProxyConnection {
     /// Closes both ends with RST.
     func reset() {
         guard !isEnded else { return }
+        // First of all, or the end of one side would be passed on to the other as an ordinary one.
+        forth?.stop()
+        backwards?.stop()
         for channel in [front, back] {
             guard let channel else { continue }
             let sent = (channel as? any SocketOptionProvider)?.setSoLinger(linger(l_onoff: 1, l_linger: 0))

@@ -70,6 +70,11 @@ public final class ProxyMesh: Sendable {
         }
     }
 
+    /// What cuts have swallowed of the connections that the first node dialled to the second.
+    func lostBytes(from: Int, to: Int) async -> Int {
+        (try? await loop.submit { self.state.value.proxy(from, to).lostBytes }.get()) ?? 0
+    }
+
     public func close() async {
         try? await run { state in
             .andAllSucceed(state.proxies.compactMap { $0?.close() }, on: state.loop)

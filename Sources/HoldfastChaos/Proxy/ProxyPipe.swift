@@ -23,20 +23,24 @@ final class ProxyPipe {
     private var timer: Scheduled<Void>?
     private var isReading = true
     private(set) var hasLostBytes = false
+    private let onLoss: (Int) -> Void
     private var isEnded = false
 
     init(
-        source: any Channel, sink: any Channel, conditions: LinkConditions, random: SeededRandom
+        source: any Channel, sink: any Channel, conditions: LinkConditions, random: SeededRandom,
+        onLoss: @escaping (Int) -> Void
     ) {
         self.source = source
         self.sink = sink
         self.conditions = conditions
         self.random = random
+        self.onLoss = onLoss
     }
 
     func receive(_ bytes: ByteBuffer) {
         if conditions.cut == .swallow {
             hasLostBytes = true
+            onLoss(bytes.readableBytes)
             return
         }
         queuedBytes += bytes.readableBytes
@@ -115,7 +119,9 @@ final class ProxyPipe {
         try? source.syncOptions?.setOption(.autoRead, value: mayRead)
     }
 
+    /// Nothing is passed on any more, not even the end.
     func stop() {
+        isEnded = true
         timer?.cancel()
         timer = nil
         queue.removeAll()

@@ -90,7 +90,10 @@ public final class ChaosRun: Sendable {
         var workloadSettings = Workload.Settings()
         workloadSettings.seed = settings.seed
         workloadSettings.clientCount = settings.clientCount
-        if settings.failoverPlan != nil { workloadSettings.proberIntervalMilliseconds = 4 }
+        if settings.failoverPlan != nil {
+            workloadSettings.proberIntervalMilliseconds = 4
+            workloadSettings.proberPaddingBytes = 0
+        }
         return Workload(
             endpoints: cluster.endpoints, prefix: "chaos/", isAlone: true, firstRevision: firstRevision,
             settings: workloadSettings)

@@ -12,8 +12,8 @@ public struct ChaosSettings: Sendable {
     public var kinds: [FaultKind] = FaultKind.allCases
     public var clientCount = 6
     public var snapshotCount = 2_000
-    /// Of the log's files; small, so that a short run goes through many.
-    public var logSegmentBytes = 4 << 20
+    /// Of the log's files; small, so that a short run goes through many, and a full disk is noticed soon.
+    public var logSegmentBytes = 128 << 10
     public var diskMebibytes = 64
     public var historyPath: String?
     /// Measures the loss of the leader instead of following a schedule.

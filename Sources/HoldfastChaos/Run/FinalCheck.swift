@@ -185,7 +185,7 @@ struct FinalCheck {
                 let event = values[write.value]
                 if event?.revision != write.revision || event?.key != prober.key {
                     violations.append(
-                        "lost write: \(write.value), acknowledged at revision \(write.revision) through node "
+                        "lost write: \(write.value.prefix(20)), acknowledged at revision \(write.revision) through node "
                             + "\(prober.node + 1), is not there")
                 }
             }

@@ -26,10 +26,15 @@ final class Prober: Sendable {
     let key: String
     private let endpoint: Endpoint
     private let intervalMilliseconds: Int
+    private let padding: String
     private let control: RunControl
     private let state = Mutex(State())
 
-    init(node: Int, endpoint: Endpoint, prefix: String, intervalMilliseconds: Int, control: RunControl) {
+    init(
+        node: Int, endpoint: Endpoint, prefix: String, intervalMilliseconds: Int, paddingBytes: Int,
+        control: RunControl
+    ) {
+        padding = String(repeating: ".", count: paddingBytes)
         self.node = node
         self.endpoint = endpoint
         self.intervalMilliseconds = intervalMilliseconds
@@ -67,7 +72,7 @@ final class Prober: Sendable {
     }
 
     private func put(_ number: Int, _ client: EtcdClient) async {
-        let value = "p\(node + 1)-\(number)"
+        let value = "p\(node + 1)-\(number)\(padding)"
         let sentAt = ChaosClock.now()
         let response = try? await client.put(
             Request.put(key, value), timeoutMilliseconds: Prober.timeoutMilliseconds)

@@ -8,6 +8,8 @@ final class Workload: Sendable {
         var clientCount = 6
         var pauseMilliseconds = 15
         var proberIntervalMilliseconds = 20
+        /// Added to each value that a prober writes, so that logs grow.
+        var proberPaddingBytes = 512
         var watchCount = 2
         var seed: UInt64 = 1
         var trustsRefusals = true
@@ -46,7 +48,8 @@ final class Workload: Sendable {
         probers = endpoints.enumerated().map {
             Prober(
                 node: $0.offset, endpoint: $0.element, prefix: prefix,
-                intervalMilliseconds: settings.proberIntervalMilliseconds, control: control)
+                intervalMilliseconds: settings.proberIntervalMilliseconds,
+                paddingBytes: settings.proberPaddingBytes, control: control)
         }
     }
 
