@@ -86,7 +86,9 @@ public final class OpenedNode {
         damages += opened.damages
         let own = NodeLife.read(
             memory.records.first { $0.node == identity.node }, directory: directory.directoryID)
-        try readState(mustBeAdopted: own.mustBeAdopted, hasPeers: membership.members.count > 1)
+        try readState(
+            mustBeAdopted: own.mustBeAdopted, hasPeers: membership.members.count > 1,
+            acceptsDataLoss: acceptsDataLoss)
         if acceptsDataLoss { try acceptLoss(lifeBase: own.base) }
     }
 
@@ -103,12 +105,14 @@ public final class OpenedNode {
 
     // MARK: Reading
 
-    private func readState(mustBeAdopted: Bool, hasPeers: Bool) throws(NodeError) {
+    private func readState(
+        mustBeAdopted: Bool, hasPeers: Bool, acceptsDataLoss: Bool
+    ) throws(NodeError) {
         let found: WholeNode
         do throws(NodeError) {
             found = try readWhole()
         } catch {
-            guard error.isDamage, hasPeers else { throw error }
+            guard error.isDamage, hasPeers || acceptsDataLoss else { throw error }
             damages.append("\(error)")
             let left = try salvage(error)
             start = directory.isAdmitted && !mustBeAdopted ? .damaged(left) : .outdated(left)
@@ -126,8 +130,8 @@ public final class OpenedNode {
             whole = isBlank ? found : nil
         } else if found.report.end == .open, !OpenedNode.isKnown(found.report.anchor) {
             damages.append(
-                "write-ahead log: nothing in \(directory.logPath) says how far the log was durable; the "
-                    + "file ANCHOR is missing or damaged")
+                "write-ahead log: nothing in \(directory.logPath) says how far the log was durable; its file "
+                    + "ANCHOR is missing or damaged")
             start = .damaged(OpenedNode.salvaged(found.state, isEndTrusted: false))
         } else {
             whole = found

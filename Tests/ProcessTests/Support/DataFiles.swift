@@ -19,6 +19,7 @@ struct DataFiles {
         var isSnapshot: Bool { name.hasSuffix(".snapshot") }
         var isSpare: Bool { name.contains("spare-") }
         var isLock: Bool { name.hasSuffix("LOCK") }
+        var isAnchor: Bool { name.hasSuffix("ANCHOR") }
 
         /// Offsets that stand for all parts of the file.
         var interestingOffsets: [Int] {
@@ -94,6 +95,19 @@ struct DataFiles {
         }
         return copy
     }
+
+    func zeroing(_ name: String, _ range: Range<Int>) -> DataFiles {
+        var copy = self
+        for index in copy.files.indices where copy.files[index].name == name {
+            for offset in range.clamped(to: 0..<copy.files[index].bytes.count) {
+                copy.files[index].bytes[offset] = 0
+            }
+        }
+        return copy
+    }
+
+    /// The segment that was written to last.
+    var lastSegment: File? { files.last { $0.isSegment && !$0.bytes.isEmpty } }
 
     func resizing(_ name: String, to sizeBytes: Int) -> DataFiles {
         var copy = self
