@@ -91,11 +91,20 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .target(
+            name: "HoldfastChaos",
+            dependencies: [
+                "ConsensusTypes", "EtcdAPI", "EtcdClient", "HoldfastSimulation",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
         .executableTarget(
             name: "HoldfastCommand",
             dependencies: [
                 "ConsensusTypes", "KeyValueCore", "WriteAheadLog", "PeerTransport", "ReplicaRuntime",
-                "EtcdAPI", "HoldfastSimulation",
+                "EtcdAPI", "HoldfastSimulation", "HoldfastChaos",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -148,11 +157,25 @@ let package = Package(
         ),
         .testTarget(
             name: "ReplicaRuntimeTests",
-            dependencies: ["ConsensusTypes", "RaftCore", "KeyValueCore", "ReplicaRuntime"],
+            dependencies: [
+                "ConsensusTypes", "RaftCore", "KeyValueCore", "WriteAheadLog", "ReplicaRuntime",
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "SimulationTests",
-            dependencies: ["ConsensusTypes", "HoldfastSimulation"], swiftSettings: settings),
+            dependencies: [
+                "ConsensusTypes", "RaftCore", "KeyValueCore", "WriteAheadLog", "ReplicaRuntime",
+                "HoldfastSimulation",
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ChaosTests",
+            dependencies: [
+                "ConsensusTypes", "HoldfastSimulation", "HoldfastChaos", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
         .testTarget(
             name: "ProcessTests",
             dependencies: [

@@ -32,11 +32,17 @@ enum Architecture {
             ["ConsensusTypes", "RaftCore", "KeyValueCore", "WriteAheadLog", "ReplicaRuntime"]
         ),
         (
+            "HoldfastChaos",
+            [
+                "ConsensusTypes", "EtcdAPI", "EtcdClient", "HoldfastSimulation",
+            ] + sockets + http + system
+        ),
+        (
             "HoldfastCommand",
             [
                 "ConsensusTypes", "KeyValueCore", "WriteAheadLog", "PeerTransport", "ReplicaRuntime",
                 "EtcdAPI",
-                "EtcdClient", "HoldfastSimulation", "ArgumentParser", "Logging", "SystemPackage",
+                "EtcdClient", "HoldfastSimulation", "HoldfastChaos", "ArgumentParser", "Logging", "SystemPackage",
             ] + sockets + http + system
         ),
         // Below Tests, not Sources: what several test targets share.
