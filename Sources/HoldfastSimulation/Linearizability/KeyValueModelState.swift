@@ -99,13 +99,21 @@ enum KeyValueMismatch {
     case shape
 }
 
+/// What may have happened to a key without anyone having been told.
+struct KeyDoubt: OptionSet {
+    let rawValue: UInt8
+
+    static let mayExist = KeyDoubt(rawValue: 1)
+    static let mayBeGone = KeyDoubt(rawValue: 2)
+}
+
 /// Carries out steps on a model's store and compares the answers.
 struct KeyValueEvaluator {
     var state: KeyValueModelState
     /// Of the changes; zero where it is not known.
     let revision: Int64
-    /// Says of which keys the state is not sure; `nil` where it is sure of all.
-    var isUncertain: (([UInt8]) -> Bool)?
+    /// Says what may have happened unseen to a key; `nil` where nothing can have.
+    var doubt: (([UInt8]) -> KeyDoubt)?
     var recordsChanges = false
     private(set) var changes: [KeyValueChange] = []
 
@@ -128,7 +136,7 @@ struct KeyValueEvaluator {
     }
 
     private func holds(_ condition: KeyValueCondition) -> Bool? {
-        if let isUncertain, isUncertain(condition.key) { return nil }
+        if let doubt, !doubt(condition.key).isEmpty { return nil }
         let pair = state[condition.key]
         let difference: Int
         switch condition.operand {
@@ -175,16 +183,12 @@ struct KeyValueEvaluator {
         case (.get, nil):
             return nil
         case (.put(let key, let value), .put?), (.put(let key, let value), nil):
-            state.put(key, value, revision: revision, isCertain: isUncertain?(key) != true)
+            state.put(key, value, revision: revision, isCertain: doubt?(key).isEmpty ?? true)
             if recordsChanges { changes.append(KeyValueChange(key: key, value: value)) }
             return nil
         case (.delete(let span), .deleted(let observed)?):
             let positions = state.positions(in: span)
-            // A span of several keys may hold some that the state does not know of.
-            if isUncertain == nil, Int64(positions.count) != observed {
-                return .deleted(expected: positions.count, observed: observed)
-            }
-            if let isUncertain, span.isSingleKey, !isUncertain(span.key), Int64(positions.count) != observed {
+            guard mayDelete(observed, positions.count, span) else {
                 return .deleted(expected: positions.count, observed: observed)
             }
             delete(positions)
@@ -195,6 +199,14 @@ struct KeyValueEvaluator {
         default:
             return .shape
         }
+    }
+
+    private func mayDelete(_ observed: Int64, _ expected: Int, _ span: KeySpan) -> Bool {
+        if observed == expected { return true }
+        guard let doubt else { return false }
+        // A span of several keys may hold some that the state does not know of.
+        guard span.isSingleKey else { return true }
+        return doubt(span.key).contains(observed < expected ? .mayBeGone : .mayExist)
     }
 
     private mutating func delete(_ positions: Range<Int>) {

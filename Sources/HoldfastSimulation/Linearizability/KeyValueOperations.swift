@@ -39,6 +39,11 @@ public enum KeyValueStep: Hashable, Sendable {
         if case .get = self { return true }
         return false
     }
+
+    var isDeletion: Bool {
+        if case .delete = self { return true }
+        return false
+    }
 }
 
 /// A condition of a transaction, with etcd's meaning: a key that is not there has zeros for version and

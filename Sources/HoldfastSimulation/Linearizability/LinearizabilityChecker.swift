@@ -14,8 +14,10 @@ public enum LinearizabilityChecker {
         var undecided: LinearizabilityVerdict?
         for partition in model.partitions(of: history) {
             let before = steps
-            var search = LinearizabilitySearch(model: model, entries: partition.entries)
-            switch search.run(steps: &steps, maximumConfigurations: limits.maximumConfigurations) {
+            let search = LinearizabilityDeepening(
+                model: model, entries: partition.entries, steps: &steps,
+                maximumConfigurations: limits.maximumConfigurations)
+            switch search.outcome {
             case .found:
                 break
             case .exhausted:
@@ -30,6 +32,36 @@ public enum LinearizabilityChecker {
             }
         }
         return undecided ?? .linearizable
+    }
+}
+
+/// Searches with few unknown operations in a row first: mostly few are enough, and every one more multiplies
+/// the possibilities.
+struct LinearizabilityDeepening<Model: LinearizabilityModel> {
+    let outcome: LinearizabilitySearch<Model>.Outcome
+    /// The return that the search could not get past, where it found no order.
+    let furthest: Int?
+    /// With what the last search was made.
+    let maximumUnknownRun: Int
+
+    init(
+        model: Model, entries: [HistoryEntry<Model.Input, Model.Output>], steps: inout Int,
+        maximumConfigurations: Int
+    ) {
+        for maximumRun in [1, 2, 3] {
+            var search = LinearizabilitySearch(
+                model: model, entries: entries, maximumUnknownRun: maximumRun)
+            let outcome = search.run(steps: &steps, maximumConfigurations: maximumConfigurations)
+            if case .exhausted = outcome, search.isCutShort { continue }
+            self.outcome = outcome
+            furthest = search.furthest
+            maximumUnknownRun = maximumRun
+            return
+        }
+        var search = LinearizabilitySearch(model: model, entries: entries, maximumUnknownRun: .max)
+        outcome = search.run(steps: &steps, maximumConfigurations: maximumConfigurations)
+        furthest = search.furthest
+        maximumUnknownRun = .max
     }
 }
 
@@ -48,7 +80,7 @@ struct LinearizabilityExplainer<Model: LinearizabilityModel> {
     /// - Parameter furthest: the return that the search of the whole could not get past. Every beginning that
     ///   ends before it is linearizable.
     func explain(furthest: Int) -> LinearizabilityViolation {
-        let whole = LinearizabilitySearch(model: model, entries: partition.entries)
+        let whole = LinearizabilitySearch(model: model, entries: partition.entries, maximumUnknownRun: 0)
         let returns = whole.known.map { $0.returnedAt! }.sorted()
         let earliest = whole.known[furthest].returnedAt!
         // What began before an operation returned and had no answer by then could have had any; so the
@@ -83,19 +115,19 @@ struct LinearizabilityExplainer<Model: LinearizabilityModel> {
 
     private func isViolation(_ entries: [Entry]) -> Bool {
         var steps = maximumSteps
-        var search = LinearizabilitySearch(model: model, entries: entries)
-        if case .exhausted = search.run(steps: &steps, maximumConfigurations: maximumConfigurations) {
-            return true
-        }
+        let search = LinearizabilityDeepening(
+            model: model, entries: entries, steps: &steps, maximumConfigurations: maximumConfigurations)
+        if case .exhausted = search.outcome { return true }
         return false
     }
 
     private func violation(in entries: [Entry]) -> LinearizabilityViolation? {
         var steps = maximumSteps
-        var first = LinearizabilitySearch(model: model, entries: entries)
-        guard case .exhausted = first.run(steps: &steps, maximumConfigurations: maximumConfigurations)
-        else { return nil }
-        var second = LinearizabilitySearch(model: model, entries: entries)
+        let first = LinearizabilityDeepening(
+            model: model, entries: entries, steps: &steps, maximumConfigurations: maximumConfigurations)
+        guard case .exhausted = first.outcome else { return nil }
+        var second = LinearizabilitySearch(
+            model: model, entries: entries, maximumUnknownRun: first.maximumUnknownRun)
         second.target = first.furthest
         steps = maximumSteps
         _ = second.run(steps: &steps, maximumConfigurations: maximumConfigurations)

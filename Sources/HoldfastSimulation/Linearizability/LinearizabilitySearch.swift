@@ -36,6 +36,8 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
         let resume: Position
         let stateBefore: Model.State
         let highestBefore: Int32
+        /// How many unknown operations had been taken in a row.
+        let unknownRunBefore: Int
     }
 
     let model: Model
@@ -60,6 +62,10 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
     private var takenUnknown: BitSet
     /// The highest known operation that was taken, or -1.
     private var highest: Int32 = -1
+    private var unknownRun = 0
+    private let maximumUnknownRun: Int
+    /// Whether more unknown operations in a row than allowed might have helped.
+    private(set) var isCutShort = false
     private var memory = ConfigurationMemory<Model.State>()
 
     /// The latest return that the search was stopped by, as the number of the operation.
@@ -68,8 +74,10 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
     var target: Int?
     private(set) var explanation: SearchExplanation<Model.State>?
 
-    init(model: Model, entries: [Entry]) {
+    /// - Parameter maximumUnknownRun: so many unknown operations may be taken in a row.
+    init(model: Model, entries: [Entry], maximumUnknownRun: Int) {
         self.model = model
+        self.maximumUnknownRun = maximumUnknownRun
         let sorted = entries.enumerated().sorted {
             ($0.element.invokedAt, $0.offset) < ($1.element.invokedAt, $1.offset)
         }
@@ -125,6 +133,12 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
                 position = frame.resume
                 continue
             }
+            if candidate < 0, unknownRun >= maximumUnknownRun, maximumUnknownRun == 1 {
+                // To find out whether another one would help costs as much as to try it.
+                isCutShort = true
+                position.unknown = -1
+                continue
+            }
             guard steps > 0 else { return .limited(reason: "the check took too many steps") }
             steps -= 1
             let entry = candidate >= 0 ? known[Int(candidate)] : unknown[Int(~candidate)]
@@ -138,8 +152,14 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
             guard number < successors.count else { continue }
             let following = successors[number]
             if candidate < 0, following == state || makesLastUseless(entry, following) { continue }
+            if candidate < 0, unknownRun >= maximumUnknownRun {
+                isCutShort = true
+                continue
+            }
             stack.append(
-                Frame(taken: candidate, resume: position, stateBefore: state, highestBefore: highest))
+                Frame(
+                    taken: candidate, resume: position, stateBefore: state, highestBefore: highest,
+                    unknownRunBefore: unknownRun))
             take(candidate, following)
             if remaining == 0 { return .found }
             guard memory.count < maximumConfigurations else {
@@ -147,8 +167,7 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
             }
             // After the first unknown operation in a row there is nothing to remember: it is tried once in
             // each configuration that was remembered before it.
-            let isFirstUnknown = candidate < 0 && (stack.count < 2 || stack[stack.count - 2].taken >= 0)
-            if isFirstUnknown || memory.insert(configuration, unknown: takenUnknown) {
+            if unknownRun == 1 || memory.insert(configuration, unknown: takenUnknown) {
                 position = Position(node: next[Int(head)])
             } else {
                 undo(stack.removeLast())
@@ -208,9 +227,11 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
         state = following
         guard candidate >= 0 else {
             takenUnknown.insert(Int(~candidate))
+            unknownRun += 1
             return
         }
         takenKnown.insert(Int(candidate))
+        unknownRun = 0
         highest = max(highest, candidate)
         remaining -= 1
         for node in [2 * candidate, 2 * candidate + 1] {
@@ -222,6 +243,7 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
     private mutating func undo(_ frame: Frame) {
         state = frame.stateBefore
         highest = frame.highestBefore
+        unknownRun = frame.unknownRunBefore
         guard frame.taken >= 0 else {
             takenUnknown.remove(Int(~frame.taken))
             return

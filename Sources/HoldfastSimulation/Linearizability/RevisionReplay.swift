@@ -4,7 +4,7 @@ struct RevisionReplay {
     private let history: [KeyValueHistoryEntry]
     private var state = KeyValueModelState()
     private(set) var log = WriteLog()
-    private(set) var isAmbiguous: Bool
+    let isAmbiguous: Bool
 
     /// Revisions whose maker is known.
     private let taken: [Int64]
@@ -12,8 +12,9 @@ struct RevisionReplay {
     private var usedGaps = Set<Int64>()
     /// Unknown operations that no answer shows, and that may have happened anywhere.
     private var loose: [Int]
-    /// How many of them may change each key that the history knows.
-    private var looseCounts: [[UInt8]: Int] = [:]
+    /// How many of them may put, and may delete, each key that the history knows.
+    private var loosePuts: [[UInt8]: Int] = [:]
+    private var looseDeletions: [[UInt8]: Int] = [:]
     /// Their keys in order, and the ranges that they may delete.
     private let looseKeys: [[UInt8]]
     private var looseSpans: [KeySpan] = []
@@ -27,18 +28,19 @@ struct RevisionReplay {
         taken = timeline.takenRevisions
         loose = timeline.unknown.filter { !timeline.isPlaced[$0] }
         log.hasUnknownWrites = !loose.isEmpty || timeline.settings.allowsForeignWrites
-        var counts: [[UInt8]: Int] = [:]
         for number in loose {
             for step in history[number].input.steps where !step.isReadOnly {
-                if step.span.isSingleKey {
-                    counts[step.span.key, default: 0] += 1
+                if !step.isDeletion {
+                    loosePuts[step.span.key, default: 0] += 1
+                } else if step.span.isSingleKey {
+                    looseDeletions[step.span.key, default: 0] += 1
                 } else {
                     looseSpans.append(step.span)
                 }
             }
         }
-        looseKeys = counts.keys.sorted { $0.lexicographicallyPrecedes($1) }
-        looseCounts = counts
+        looseKeys = Set(loosePuts.keys).union(looseDeletions.keys)
+            .sorted { $0.lexicographicallyPrecedes($1) }
     }
 
     mutating func run() throws(HistoryViolation) {
@@ -139,17 +141,17 @@ struct RevisionReplay {
         state = KeyValueModelState()
         evaluator.recordsChanges = true
         if log.hasUnknownWrites {
-            let doubt = KeyDoubt(
-                allKeys: timeline.settings.allowsForeignWrites, counts: looseCounts,
+            let doubts = KeyDoubts(
+                allKeys: timeline.settings.allowsForeignWrites, puts: loosePuts, deletions: looseDeletions,
                 spans: looseSpans, certainThrough: certainThrough, taken: taken,
                 initial: timeline.settings.initialRevision)
-            evaluator.isUncertain = { doubt.isUncertain($0, before: before) }
+            evaluator.doubt = { doubts.doubt($0, before: before) }
         }
         return evaluator
     }
 
     private mutating func finish(_ evaluator: inout KeyValueEvaluator) {
-        evaluator.isUncertain = nil
+        evaluator.doubt = nil
         swap(&state, &evaluator.state)
     }
 
@@ -194,15 +196,13 @@ struct RevisionReplay {
                 throw violation(.pairs(expected: Array(expected), observed: observed), entry)
             }
             state.pairs.removeSubrange(state.positions(in: KeySpan(key: pair.key)))
-            guard let deleter = deleters.first else { continue }
-            if deleters.count > 1 || gaps.count > 1 || history[deleter].input.steps.count > 1 {
-                isAmbiguous = true
-            }
-            if history[deleter].input.steps.allSatisfy(\.span.isSingleKey) {
-                usedGaps.insert(gap)
+            // Where it may have been one of several, or did more than this, all of them may still happen.
+            guard deleters.count == 1, let deleter = deleters.first else { continue }
+            if history[deleter].input.steps.allSatisfy({ $0.span.isSingleKey && $0.isDeletion }) {
+                if gaps.count == 1 { usedGaps.insert(gap) }
                 loose.removeAll { $0 == deleter }
                 for step in history[deleter].input.steps where !step.isReadOnly {
-                    looseCounts[step.span.key, default: 1] -= 1
+                    looseDeletions[step.span.key, default: 1] -= 1
                 }
             }
         }
@@ -231,19 +231,24 @@ struct RevisionReplay {
 }
 
 /// Of which keys it is not certain what they are, because something unseen may have happened to them.
-private struct KeyDoubt {
+private struct KeyDoubts {
     let allKeys: Bool
-    let counts: [[UInt8]: Int]
+    let puts: [[UInt8]: Int]
+    let deletions: [[UInt8]: Int]
     let spans: [KeySpan]
     let certainThrough: [[UInt8]: Int64]
     let taken: [Int64]
     let initial: Int64
 
-    func isUncertain(_ key: [UInt8], before: Int64) -> Bool {
-        guard allKeys || counts[key] ?? 0 > 0 || spans.contains(where: { $0.contains(key) }) else {
-            return false
-        }
-        let after = certainThrough[key] ?? initial
+    func doubt(_ key: [UInt8], before: Int64) -> KeyDoubt {
+        var doubt: KeyDoubt = allKeys ? [.mayExist, .mayBeGone] : []
+        if puts[key] ?? 0 > 0 { doubt.insert(.mayExist) }
+        if deletions[key] ?? 0 > 0 || spans.contains(where: { $0.contains(key) }) { doubt.insert(.mayBeGone) }
+        return doubt.isEmpty || !hasGap(after: certainThrough[key] ?? initial, before: before) ? [] : doubt
+    }
+
+    /// Whether there is a revision in between whose maker is not known.
+    private func hasGap(after: Int64, before: Int64) -> Bool {
         guard after + 1 < before else { return false }
         let first = RevisionTimeline.firstPosition(in: taken, atLeast: after + 1)
         let last = RevisionTimeline.firstPosition(in: taken, atLeast: before)

@@ -29,6 +29,8 @@ struct RevisionTimeline {
     private(set) var makers: [Int64: Int] = [:]
     private(set) var isPlaced: [Bool]
     private(set) var isAmbiguous = false
+    /// Revisions that one of several unknown operations made.
+    private var unattributedCount = 0
     private let acknowledgedWrites: [Int64: Int]
 
     init(_ history: [KeyValueHistoryEntry], _ settings: RevisionWitness.Settings) {
@@ -158,7 +160,9 @@ struct RevisionTimeline {
         let deleters = unknown.filter { number in
             history[number].input.steps.contains { if case .delete = $0 { true } else { false } }
         }
-        for revision in evidenceRevisions {
+        // What shows a value says who wrote it; the rest is for whoever is left.
+        let certain = evidenceRevisions.filter { showsValue($0) }
+        for revision in certain + evidenceRevisions.filter({ !showsValue($0) }) {
             let shown = evidence[revision]!
             var candidates = deleters
             if let put = shown.first(where: { if case .deleted = $0 { false } else { true } }) {
@@ -173,10 +177,20 @@ struct RevisionTimeline {
                 if settings.allowsForeignWrites { continue }
                 throw unexplained(revision, shown, candidates: candidates, inTime: inTime)
             }
-            if free.contains(where: { history[$0].input != history[maker].input }) { isAmbiguous = true }
+            if free.contains(where: { history[$0].input != history[maker].input }) {
+                guard showsValue(revision) else {
+                    unattributedCount += 1
+                    continue
+                }
+                isAmbiguous = true
+            }
             isPlaced[maker] = true
             makers[revision] = maker
         }
+    }
+
+    private func showsValue(_ revision: Int64) -> Bool {
+        evidence[revision]!.contains { if case .put = $0 { true } else { false } }
     }
 
     private mutating func collectEvidence(_ watched: [WatchedEvent]) {
@@ -274,7 +288,7 @@ struct RevisionTimeline {
         let gaps =
             Int(lastRevision - settings.initialRevision) - acknowledgedWrites.count
             - evidenceRevisions.count
-        let left = unknown.count { !isPlaced[$0] }
+        let left = unknown.count { !isPlaced[$0] } - unattributedCount
         guard gaps > left else { return }
         throw HistoryViolation(
             "revisions are made by writes",

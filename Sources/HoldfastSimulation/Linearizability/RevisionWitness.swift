@@ -23,8 +23,9 @@ public enum RevisionVerdict: Sendable {
 /// What this proves: a history that passes, in which every operation was answered, is linearizable, and the
 /// order of revisions is the proof; that includes range reads and transactions over many keys, which are of
 /// one moment. With unknown outcomes it proves the same of everything that was answered, except the versions
-/// and create revisions of keys that unknown changes may have touched unseen. Serializable reads are held to
-/// the state at their revision, not to real time.
+/// and create revisions of keys that unknown changes may have touched unseen; revisions that nobody was shown
+/// are only counted against the unknown operations that are left. Serializable reads are held to the state at
+/// their revision, not to real time.
 ///
 /// What it does not: that a history that fails could not be ordered in another way. It breaks a promise of
 /// the revisions, which clients build on, but the values alone might be linearizable; ``KeyValueModel``

@@ -54,6 +54,8 @@ public protocol LinearizabilityModel: Sendable {
     /// by key, for a store in which no operation touches two (Herlihy and Wing 1990, "locality"; Horn and
     /// Kroening 2015, "P-compositionality"). ``KeyPartitioning`` helps. One part where the model does not
     /// say.
+    ///
+    /// The model must be right for the whole history too: its state is that of all parts together.
     func partitions(of history: [HistoryEntry<Input, Output>]) -> [HistoryPartition<Input, Output>]
 
     /// Texts for the explanation of a violation.

@@ -70,11 +70,12 @@ import Testing
         #expect(accepted > 500)
     }
 
-    /// Many operations of unknown outcome stay open to the end; without the rules for them this would not end.
+    /// Many operations of unknown outcome stay open to the end; without the rules for them this would not
+    /// end.
     @Test func manyUnknownOperationsDoNotExplode() {
         var history = registerHistory(
-            seed: 5, operationCount: 240, clientCount: 4, lostPercent: 15, values: 1_000)
-        #expect(history.count { $0.isUnknown } > 40)
+            seed: 5, operationCount: 150, clientCount: 4, lostPercent: 15, values: 1_000)
+        #expect(history.count { $0.isUnknown } > 25)
         #expect(LinearizabilityChecker.check(history, RegisterModel()).isLinearizable)
         let last = history.compactMap(\.returnedAt).max()!
         history.append(read(99, last + 1, last + 2, 5_000))
