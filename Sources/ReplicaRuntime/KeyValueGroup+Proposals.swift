@@ -28,7 +28,7 @@ extension KeyValueGroup {
         environment.scheduleTurn()
     }
 
-    private func enqueue(_ proposal: PendingProposal) {
+    private func enqueue(_ proposal: PendingProposal<CommandResult>) {
         let sequence = pending.add(proposal)
         outbox.append(
             Proposal(

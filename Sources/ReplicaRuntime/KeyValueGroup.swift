@@ -24,7 +24,7 @@ public final class KeyValueGroup {
     public internal(set) var replica: Replica<KeyValueGroup>!
     unowned let environment: any ReplicaEnvironment
 
-    var pending = PendingProposals()
+    var pending = PendingProposals<CommandResult>()
     /// What was proposed in this turn, or waits for a leader.
     var outbox: [Proposal] = []
     var lastAppliedTerm: Term = .zero

@@ -1,29 +1,30 @@
 import ConsensusTypes
 import DequeModule
-import KeyValueCore
 
 /// A client's command from the moment that it is accepted until its outcome is known.
-struct PendingProposal {
+struct PendingProposal<Success> {
     let payload: ByteSlice
     let needsSpace: Bool
     let deadline: Instant
     /// The term whose leader has it; `nil` while it waits for a leader.
     var term: Term?
-    let completion: (Result<CommandResult, ServiceError>) -> Void
+    let completion: (Result<Success, ServiceError>) -> Void
 }
 
 /// The proposals of one session, found by their sequences without hashing.
 ///
 /// Sequences grow by one, and outcomes come nearly in order, so a queue with gaps is enough.
-struct PendingProposals {
-    private var slots = Deque<PendingProposal?>()
+struct PendingProposals<Success> {
+    typealias Proposal = PendingProposal<Success>
+
+    private var slots = Deque<Proposal?>()
     /// The sequence of the first slot.
     private var firstSequence: UInt64 = 1
     private(set) var count = 0
     private(set) var sizeBytes = 0
 
     /// The sequence under which the proposal will be found.
-    mutating func add(_ proposal: PendingProposal) -> UInt64 {
+    mutating func add(_ proposal: Proposal) -> UInt64 {
         slots.append(proposal)
         count += 1
         sizeBytes += proposal.payload.count
@@ -40,7 +41,7 @@ struct PendingProposals {
         return slots[position] != nil
     }
 
-    mutating func take(_ sequence: UInt64) -> PendingProposal? {
+    mutating func take(_ sequence: UInt64) -> Proposal? {
         guard let position = position(of: sequence), let proposal = slots[position] else { return nil }
         remove(proposal, at: position)
         dropEmptyFront()
@@ -48,8 +49,8 @@ struct PendingProposals {
     }
 
     /// Removes those for which `condition` holds and returns them in their order.
-    mutating func takeAll(where condition: (PendingProposal) -> Bool) -> [PendingProposal] {
-        var taken: [PendingProposal] = []
+    mutating func takeAll(where condition: (Proposal) -> Bool) -> [Proposal] {
+        var taken: [Proposal] = []
         for position in slots.indices {
             guard let proposal = slots[position], condition(proposal) else { continue }
             remove(proposal, at: position)
@@ -64,7 +65,7 @@ struct PendingProposals {
         return Int(sequence - firstSequence)
     }
 
-    private mutating func remove(_ proposal: PendingProposal, at position: Int) {
+    private mutating func remove(_ proposal: Proposal, at position: Int) {
         slots[position] = nil
         count -= 1
         sizeBytes -= proposal.payload.count

@@ -4,14 +4,14 @@ import Testing
 @testable import ReplicaRuntime
 
 @Suite struct PendingProposalsTests {
-    private func proposal(_ size: Int, term: Term? = nil, deadline: UInt64 = 0) -> PendingProposal {
+    private func proposal(_ size: Int, term: Term? = nil, deadline: UInt64 = 0) -> PendingProposal<Int> {
         PendingProposal(
             payload: ByteSlice([UInt8](repeating: 0, count: size)), needsSpace: true,
             deadline: Instant(nanoseconds: deadline), term: term, completion: { _ in })
     }
 
     @Test func proposalsAreFoundInAnyOrder() {
-        var pending = PendingProposals()
+        var pending = PendingProposals<Int>()
         let sequences = (1...5).map { pending.add(proposal($0)) }
         #expect(sequences == [1, 2, 3, 4, 5])
         #expect(pending.take(3)?.payload.count == 3)
@@ -27,7 +27,7 @@ import Testing
     }
 
     @Test func thoseOfEarlierTermsAreTakenInOrder() {
-        var pending = PendingProposals()
+        var pending = PendingProposals<Int>()
         for size in 1...6 {
             let sequence = pending.add(proposal(size))
             pending.setTerm(Term(UInt64(size % 3)), of: sequence)
