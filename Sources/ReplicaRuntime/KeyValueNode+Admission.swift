@@ -56,10 +56,19 @@ extension KeyValueNode {
                 failure = error
             }
             whenRunning { [self, failure] now in
-                if let failure { return end(.failed("\(failure)")) }
+                if let failure { return rememberingFailed(record, failure) }
                 admission.remembered(record, now: now)
                 carryOutAdmission()
             }
+        }
+    }
+
+    /// On a full disk the peer waits until there is room; after any other failure the file cannot be trusted.
+    private func rememberingFailed(_ record: MemberRecord, _ failure: DataDirectoryError) {
+        guard failure.isNoSpace else { return end(.failed("\(failure)")) }
+        logger.error("a peer cannot be remembered: \(failure)", metadata: ["peer": "\(record.node)"])
+        loop.scheduleTask(in: .seconds(1)) { [self] in
+            if !isStopped { remember(record) }
         }
     }
 

@@ -266,7 +266,7 @@ public final class KeyValueNode: @unchecked Sendable {
         guard !isStopped else { return }
         replica.runTurn(now: KeyValueNode.now())
         admission.turnEnded(now: KeyValueNode.now())
-        carryOutAdmission()
+        if admission.hasEffects { carryOutAdmission() }
         transport.flush()
         setTimer()
     }

@@ -93,7 +93,7 @@ public enum NodeLife {
     ///   - base: what the node's own record says: ``base(adoptedAt:)``, or zero.
     ///   - count: how often the directory was opened.
     public static func startCount(base: UInt64, count: UInt64) -> UInt64 {
-        base + min(count, 1 << startsBits - 1)
+        base + count
     }
 
     public static func base(adoptedAt index: LogIndex) -> UInt64 {

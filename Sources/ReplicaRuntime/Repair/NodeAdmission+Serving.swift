@@ -54,7 +54,9 @@ extension NodeAdmission {
         guard asked == group, let source, mode == .active, let introduction = peer.introduction else {
             return send(.adoptionRefused(number: number, leader: nil), to: peer.node)
         }
-        guard introduction.stage == .underRepair, peer.standing == .apart, peer.storing == nil,
+        // A request of another start says nothing of this one: the node may have taken part in between.
+        let isOfThisStart = number >> 32 == introduction.incarnation & 0xffff_ffff
+        guard introduction.stage == .underRepair, isOfThisStart, peer.standing == .apart, peer.storing == nil,
             source.repairLeadership.role == .leader
         else {
             return send(

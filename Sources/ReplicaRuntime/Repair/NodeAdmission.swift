@@ -89,7 +89,8 @@ public final class NodeAdmission {
     var adoption: (barrier: LogPosition, leader: NodeID)?
     var fetch: Fetch?
     var snapshotFetch: SnapshotFetch?
-    /// Numbers of requests tell the starts of a process apart.
+    /// Numbers of requests tell the starts of the process apart: the upper half is the lower half of the
+    /// incarnation.
     let firstNumber: UInt64
     var lastNumber: UInt64
     var nextRetry: Instant
@@ -170,6 +171,8 @@ public final class NodeAdmission {
             introduce(to: peers[position].node)
         }
     }
+
+    public var hasEffects: Bool { !effects.isEmpty }
 
     public func takeEffects() -> [AdmissionEffect] {
         var result: [AdmissionEffect] = []

@@ -16,13 +16,20 @@ public struct WholeNode {
 
 /// What a node remembers of others. May be used from any thread.
 public final class MemberMemory: Sendable {
+    /// Stands among the records after the file was damaged. No node has it.
+    private static let loss = MemberRecord(
+        node: NodeID(0), directory: DirectoryID(0), startCount: 0, incarnation: 1)
+
     private let kept: Mutex<MemberRecords>
-    /// Whether the file was intact.
+    /// Whether nothing was lost that has not been learnt anew: then not to know a node means something.
     public let isTrusted: Bool
 
-    init(_ records: MemberRecords, isTrusted: Bool) {
+    /// - Parameter peers: who is to be remembered.
+    init(_ records: MemberRecords, peers: [NodeID]) {
+        isTrusted =
+            records.record(of: MemberMemory.loss.node) == nil
+            || peers.allSatisfy { records.record(of: $0)?.startCount ?? 0 > 0 }
         kept = Mutex(records)
-        self.isTrusted = isTrusted
     }
 
     public var records: [MemberRecord] { kept.withLock { $0.records } }
@@ -30,6 +37,11 @@ public final class MemberMemory: Sendable {
     /// Durable on return.
     public func remember(_ record: MemberRecord) throws(DataDirectoryError) {
         try kept.withLock { (records) throws(DataDirectoryError) in try records.remember(record) }
+    }
+
+    /// The file was damaged: what it said is forgotten, and that it was is remembered.
+    func noteLoss() throws(DataDirectoryError) {
+        try remember(MemberMemory.loss)
     }
 }
 
@@ -81,7 +93,8 @@ public final class OpenedNode {
         }
         self.directory = directory
         start = .certain
-        let opened = try OpenedNode.openMemory(directory)
+        let opened = try OpenedNode.openMemory(
+            directory, peers: membership.members.filter { $0 != identity.node })
         memory = opened.memory
         damages += opened.damages
         let own = NodeLife.read(
@@ -93,13 +106,18 @@ public final class OpenedNode {
     }
 
     private static func openMemory(
-        _ directory: DataDirectory
+        _ directory: DataDirectory, peers: [NodeID]
     ) throws(NodeError) -> (memory: MemberMemory, damages: [String]) {
         do throws(DataDirectoryError) {
-            return (MemberMemory(try directory.openMembers(), isTrusted: true), [])
+            do throws(DataDirectoryError) {
+                return (MemberMemory(try directory.openMembers(), peers: peers), [])
+            } catch {
+                guard case .damaged = error else { throw error }
+                try MemberMemory(directory.forgetMembers(), peers: peers).noteLoss()
+                return (MemberMemory(try directory.openMembers(), peers: peers), ["\(error)"])
+            }
         } catch {
-            guard case .damaged = error else { throw .dataDirectory(error) }
-            return (MemberMemory(directory.forgetMembers(), isTrusted: false), ["\(error)"])
+            throw .dataDirectory(error)
         }
     }
 

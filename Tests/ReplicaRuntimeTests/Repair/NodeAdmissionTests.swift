@@ -316,6 +316,26 @@ import WriteAheadLog
         #expect(try #require(adoptedAt) > LogIndex(20))
     }
 
+    /// What an earlier start of the node asked says nothing of this one, which may have taken part in between.
+    @Test func aRequestOfAnotherStartIsRefused() {
+        let world = AdmissionWorld(3)
+        world.bootstrap(entryCount: 5)
+        world.wipe(2)
+        world.setLink(2, 1, isUp: false)
+        world.start(2)
+        world.settle(seconds: 1)
+        let leader = world[1].admission!
+        let introduction = Introduction(
+            directory: world[2].directory, startCount: 1, incarnation: 77, stage: .underRepair)
+        leader.receive(.introduction(introduction), from: world[2].id, now: world.now)
+        leader.receive(
+            .adoptionRequest(number: 76 << 32 + 1, group: GroupID(1)), from: world[2].id, now: world.now)
+        #expect(world[1].group!.barrierCount == 0)
+        leader.receive(
+            .adoptionRequest(number: 77 << 32 + 1, group: GroupID(1)), from: world[2].id, now: world.now)
+        #expect(world[1].group!.barrierCount == 1)
+    }
+
     // MARK: Other states of the same node
 
     @Test func aRolledBackNodeStopsAndIsAdopted() {
