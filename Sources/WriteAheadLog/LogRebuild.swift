@@ -14,28 +14,34 @@ enum LogRebuild {
     }
 
     /// Takes the last step of a rebuild that was interrupted between the two renames. The old log's new name
-    /// was durable before the second one, so the new log is whole.
+    /// was durable before the second one, so the new log is whole. Answers whether there was anything to do.
+    @discardableResult
     static func finishInterrupted(
         _ directory: FilePath, _ fileSystem: any FileSystem
-    ) throws(WriteAheadLogError) {
+    ) throws(WriteAheadLogError) -> Bool {
         let building = sibling(directory, buildingSuffix)
-        try wrapping { () throws(FileSystemError) in
+        return try wrapping { () throws(FileSystemError) in
             guard try !fileSystem.exists(directory), try fileSystem.exists(building),
                 try fileSystem.exists(sibling(directory, damagedSuffix))
-            else { return }
+            else { return false }
             try fileSystem.synchronizeDirectory(directory.parent)
             try fileSystem.synchronizeDirectory(building)
             try fileSystem.rename(building, to: directory)
             try fileSystem.synchronizeDirectory(directory.parent)
+            return true
         }
     }
 
-    /// Removes what a rebuild left that did not come to the renames.
+    /// Removes what a rebuild left that did not come to the renames. Answers whether there was anything.
+    @discardableResult
     static func discardUnfinished(
         _ directory: FilePath, _ fileSystem: any FileSystem
-    ) throws(WriteAheadLogError) {
+    ) throws(WriteAheadLogError) -> Bool {
         try wrapping { () throws(FileSystemError) in
-            try remove(sibling(directory, buildingSuffix), fileSystem)
+            let building = sibling(directory, buildingSuffix)
+            guard try fileSystem.exists(building) else { return false }
+            try remove(building, fileSystem)
+            return true
         }
     }
 

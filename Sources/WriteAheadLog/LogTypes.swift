@@ -70,6 +70,15 @@ public struct RecoveryReport: Hashable, Sendable {
         case known(sequence: UInt64)
     }
 
+    /// What an interrupted ``WriteAheadLog/rebuild(directory:fileSystem:options:groups:)`` left.
+    public enum Rebuild: Hashable, Sendable {
+        case none
+        /// Everything but the last renaming, which was made up for.
+        case finished
+        /// Less than that: it was removed, and the log of before is still in place.
+        case discarded
+    }
+
     public struct TruncatedTail: Hashable, Sendable {
         public let file: FilePath
         public let offset: Int
@@ -80,6 +89,14 @@ public struct RecoveryReport: Hashable, Sendable {
     public let anchor: Anchor
     /// Whether the anchor had lost what it holds of terms and votes, in one slot or both.
     public let hasLostVotes: Bool
+    public let rebuild: Rebuild
+    /// The last batch that is there. With an anchor that is behind it (``Anchor/known(sequence:)``) the power
+    /// was cut, or the process died between a sync and what follows it.
+    public let lastSequence: UInt64
+    /// Whether nothing in the segments proves that the last batch was durable, so that it was written again.
+    public let hasRewrittenBatch: Bool
+    /// Whether the same holds for the seal of the segment before the last, or it was missing.
+    public let hasRewrittenSeal: Bool
     /// A write at the end that had not finished and was removed.
     public let truncatedTail: TruncatedTail?
     public let segments: Int

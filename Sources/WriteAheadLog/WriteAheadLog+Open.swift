@@ -18,9 +18,9 @@ extension WriteAheadLog {
         directory: FilePath, fileSystem: any FileSystem, options: WriteAheadLogOptions = .init()
     ) throws(WriteAheadLogError) -> Opened {
         if let problem = options.problem { throw .invalidOptions(problem) }
-        try LogRebuild.finishInterrupted(directory, fileSystem)
+        let isFinished = try LogRebuild.finishInterrupted(directory, fileSystem)
         let lock = try prepareDirectory(directory, fileSystem)
-        try LogRebuild.discardUnfinished(directory, fileSystem)
+        let isDiscarded = try LogRebuild.discardUnfinished(directory, fileSystem)
         let names = try wrapping { () throws(FileSystemError) in try fileSystem.list(directory) }
         let numbers = names.compactMap(SegmentName.segmentNumber).sorted()
         if numbers.isEmpty && !options.createsIfMissing { throw .empty(directory: directory) }
@@ -47,7 +47,10 @@ extension WriteAheadLog {
         try writer.retryAllocation()
         let report = RecoveryReport(
             end: end(found), anchor: report(anchor), hasLostVotes: anchor?.votes.contains(nil) ?? false,
-            truncatedTail: found?.tail, segments: numbers.count, bytes: found?.bytes ?? 0,
+            rebuild: isFinished ? .finished : isDiscarded ? .discarded : .none,
+            lastSequence: log.nextSequence - 1, hasRewrittenBatch: found?.unproven != nil,
+            hasRewrittenSeal: found?.unprovenSeal != nil, truncatedTail: found?.tail, segments: numbers.count,
+            bytes: found?.bytes ?? 0,
             entries: found?.entries ?? 0)
         return Opened(
             log: WriteAheadLog(directory, options, log, writer),

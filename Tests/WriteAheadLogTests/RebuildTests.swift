@@ -128,6 +128,29 @@ struct RebuildTests {
         #expect(outcomes == [true, false])
     }
 
+    @Test("what an interrupted rebuild left is finished or removed, and the report says which")
+    func interrupted() throws {
+        let (fileSystem, _) = try makeDamaged(1)
+        let groups = makeContents(1)
+        try rebuild(fileSystem, groups)
+        try fileSystem.rename(logDirectory, to: building)
+        let finished = try openLog(fileSystem)
+        #expect(finished.report.rebuild == .finished && finished.groups == groups)
+        try finished.log.close()
+        _ = try fileSystem.createDirectory(building)
+        try replace(building.appending("ANCHOR"), with: [1], fileSystem)
+        let discarded = try openLog(fileSystem)
+        #expect(discarded.report.rebuild == .discarded && discarded.groups == groups)
+        try discarded.log.close()
+        #expect(try openLog(fileSystem).report.rebuild == .none)
+        // Without the old log beside it nothing says that the new one is whole.
+        fileSystem.restart(after: .process)
+        let other = SimulatedFileSystem(seed: 2)
+        _ = try other.createDirectory(building)
+        try replace(building.appending("ANCHOR"), with: [1], other)
+        #expect(try openLog(other).report.rebuild == .discarded)
+    }
+
     @Test("a full disk fails the rebuild, the old log stays, and the next try succeeds")
     func fullDisk() throws {
         let (fileSystem, refusal) = try makeDamaged(1)
