@@ -124,6 +124,40 @@ struct LogSyncThreadTests {
         #expect(thread.stop() == nil)
     }
 
+    /// A node with a full disk still writes its deletions, leases and votes, more often than once a second.
+    @Test("room that comes back is noticed by a log that is never idle")
+    func spaceWhileWriting() throws {
+        let fileSystem = SimulatedFileSystem(seed: 1)
+        let events = EventLog()
+        let seconds = Monitor<UInt64>(0)
+        let opened = try WriteAheadLog.open(
+            directory: logDirectory, fileSystem: fileSystem, options: .init(segmentSizeBytes: 64 << 10))
+        let thread = LogSyncThread(
+            log: opened.log,
+            now: {
+                seconds.withLock { seconds in
+                    seconds += 1
+                    return .zero + .seconds(Int(seconds))
+                }
+            }, onEvent: { event in events.add(event) })
+        fileSystem.setCapacity(fileSystem.usedBytes)
+        var index = 0
+        while !events.all.contains(.space(.low)) {
+            index += 1
+            #expect(submit(thread, index))
+            events.wait(for: .durable(through: UInt64(index)))
+        }
+        fileSystem.setCapacity(nil)
+        // So few that no other segment begins, which would notice it too.
+        for _ in 0..<20 where !events.all.contains(.space(.ample)) {
+            index += 1
+            #expect(submit(thread, index))
+            events.wait(for: .durable(through: UInt64(index)))
+        }
+        #expect(events.all.contains(.space(.ample)))
+        #expect(thread.stop() == nil)
+    }
+
     @Test("letting go of it stops it")
     func release() throws {
         let fileSystem = SimulatedFileSystem(seed: 1)
