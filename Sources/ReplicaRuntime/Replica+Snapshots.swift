@@ -7,8 +7,10 @@ extension Replica {
     /// Starts a snapshot of what is applied, where enough was applied since the last one.
     func takeSnapshotIfDue() {
         guard snapshotUnderWay == nil, finishedRestore == nil, appliedIndex > snapshot.index else { return }
+        // On a full disk one try for each entry would keep the node busy with nothing else.
+        let retryIndex = failedSnapshotIndex.map { $0 + max(1, settings.snapshotEntryCount / 10) } ?? .zero
         let isDue =
-            appliedIndex - snapshot.index >= settings.snapshotEntryCount
+            appliedIndex - snapshot.index >= settings.snapshotEntryCount && appliedIndex >= retryIndex
             || appliedSizeSinceSnapshotBytes >= settings.snapshotLogSizeBytes
         guard isDue else { return }
         takeSnapshot()
@@ -29,13 +31,17 @@ extension Replica {
     }
 
     /// The snapshot that was begun is durable, or could not be stored: then the log stays as it is, and the
-    /// next try comes after as many entries again.
+    /// next try comes after a tenth of the entries between two snapshots, or as many bytes again.
     public func snapshotStored(_ metadata: SnapshotMetadata, succeeded: Bool, now: Instant) {
         guard snapshotUnderWay == metadata else { return }
         snapshotUnderWay = nil
         if metadata.index <= snapshot.index { mark(.ownSnapshotOvertaken) }
         // A snapshot from the leader may have overtaken this one.
-        guard succeeded, metadata.index > snapshot.index else { return }
+        guard succeeded, metadata.index > snapshot.index else {
+            if !succeeded { failedSnapshotIndex = metadata.index }
+            return
+        }
+        failedSnapshotIndex = nil
         submit(
             LogWrite(group: group, hardState: nil, snapshot: metadata, keepsSuffix: true, entries: []),
             coreSequence: nil, messages: [], snapshotMarker: metadata)

@@ -28,6 +28,8 @@ public final class Replica<Machine: ReplicaMachine> {
     /// the read before it.
     private var waitingReads = Deque<ReadyRead>()
     var snapshotUnderWay: SnapshotMetadata?
+    /// What the last snapshot that could not be stored would have covered.
+    var failedSnapshotIndex: LogIndex?
     var restorer: (any SnapshotRestorer)?
     var finishedRestore: (metadata: SnapshotMetadata, restorer: any SnapshotRestorer)?
     var appliedSizeSinceSnapshotBytes = 0

@@ -40,6 +40,7 @@ public final class LogSyncThread: Sendable {
 
     /// How often the allocation of the next segment is tried again while the disk is full.
     public static let allocationRetryMilliseconds = 1_000
+    private static let retryInterval = Interval.milliseconds(allocationRetryMilliseconds)
 
     /// Starts the thread. `log` is the thread's from now on.
     public init(
@@ -140,6 +141,7 @@ public final class LogSyncThread: Sendable {
         let onEvent: @Sendable (Event) -> Void
 
         func run() {
+            var triedAt = now()
             do throws(WriteAheadLogError) {
                 while true {
                     switch nextWork() {
@@ -149,8 +151,14 @@ public final class LogSyncThread: Sendable {
                         try writer.maintain(after: batch)
                         let isIdle = reclaim(batch)
                         if isIdle { try writer.markDurable() }
+                        // A log that is never idle for long must notice room too.
+                        if writer.isShortOfSpace, now() >= triedAt + LogSyncThread.retryInterval {
+                            try writer.retryAllocation()
+                            triedAt = now()
+                        }
                     case .retryAllocation:
                         try writer.retryAllocation()
+                        triedAt = now()
                     case .stop:
                         try writer.close()
                         return
