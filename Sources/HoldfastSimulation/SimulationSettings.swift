@@ -40,6 +40,10 @@ public struct SimulationOutcome: Sendable {
     public let readCount: Int
     public let watchEventCount: Int
     public let expiredLeaseCount: Int
+    /// Histories that were too entangled to be searched for an order; 0 or 1.
+    public let undecidedHistoryCount: Int
+    /// The branches that only faults reach, as far as this run reached them.
+    public let rarePaths: RarePathSet
     public let highestTerm: Term
     /// What happened last, for a person; empty where nothing failed.
     public let lastEvents: [String]

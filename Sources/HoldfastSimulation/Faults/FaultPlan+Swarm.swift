@@ -8,7 +8,9 @@ extension FaultPlan {
         plan.world = WorldSettings.swarm(&random)
         plan.maximumDelayMicroseconds = 100 + random.next(below: 20_000)
         plan.hasOrderedLinks = random.chance(1, outOf: 2)
+        plan.hasStaleMessages = random.chance(1, outOf: 2)
         plan.maximumSyncMicroseconds = 100 + random.next(below: 10_000)
+        plan.turnMicroseconds = random.chance(1, outOf: 2) ? 0 : random.next(below: 500)
         plan.addConstantFaults(&random)
         // Faults come as often as things happen: in a run where clients pause for seconds, rarely.
         let pace = 300 + plan.world.clientPauseMicroseconds / 100
@@ -75,15 +77,15 @@ extension WorldSettings {
     /// Dense runs, in which much happens in a second, and sparse ones, which see hours.
     static func swarm(_ random: inout SeededRandom) -> WorldSettings {
         var world = WorldSettings()
-        // From 1 ms to 8 s, each power of two as likely.
-        world.clientPauseMicroseconds = 1_000 << random.next(below: 14)
-        switch random.next(below: 4) {
+        // From 1 ms to 32 s, each power of two as likely.
+        world.clientPauseMicroseconds = 1_000 << random.next(below: 16)
+        switch random.next(below: 6) {
         case 0:
             world.electionTimeoutMilliseconds = 200
             world.heartbeatIntervalMilliseconds = 20
-        case 1:
+        case 1, 2:
             world.electionTimeoutMilliseconds = 5_000
-            world.heartbeatIntervalMilliseconds = 500
+            world.heartbeatIntervalMilliseconds = 1_000
         default:
             break
         }

@@ -96,23 +96,21 @@ public struct FaultPlan: Hashable, Sendable {
     public var maximumDelayMicroseconds: UInt64 = 500
     /// Whether messages of one link stay in their order, as on one connection, where no fault changes it.
     public var hasOrderedLinks = false
+    /// Whether messages of the protocol outlive their connections, and reach later starts of a process.
+    public var hasStaleMessages = false
     public var maximumSyncMicroseconds: UInt64 = 1_000
+    /// How long a node gathers what arrives before it ends its turn; zero: each event is a turn.
+    public var turnMicroseconds: UInt64 = 5
     /// Faults that are there from the beginning to the end of the faults.
     public var constant: [Fault] = []
     public var rates: [FaultRate] = []
     public var reactions: [FaultReaction] = []
+    /// Faults under which the cluster must make progress: they are there alone for a while when the others
+    /// have stopped.
+    public var lasting: [Fault] = []
     public var world = WorldSettings()
 
     public init() {}
-
-    /// The world after the faults stopped, which is otherwise the same.
-    var withoutFaults: FaultPlan {
-        var plan = self
-        plan.constant = []
-        plan.rates = []
-        plan.reactions = []
-        return plan
-    }
 }
 
 /// What nodes and clients of a run are like.

@@ -48,7 +48,7 @@ final class KeyValueService: SimulatedService {
     private var highestAcknowledged: Int64 = 1
     private var finalWrites: [Bool]
     private(set) var isEnding = false
-    private(set) var counts = ServiceCounts()
+    private var tally = ServiceCounts()
 
     init(_ settings: SimulationSettings, _ plan: FaultPlan) {
         mixture = plan.world.mixture
@@ -64,6 +64,12 @@ final class KeyValueService: SimulatedService {
         }
         states = StateChecker(nodeCount: settings.nodeCount)
         finalWrites = Array(repeating: false, count: settings.nodeCount)
+    }
+
+    var counts: ServiceCounts {
+        var counts = tally
+        counts.watchEvents = watchers.reduce(0) { $0 + $1.eventCount }
+        return counts
     }
 
     var hasEnded: Bool {
@@ -87,6 +93,8 @@ final class KeyValueService: SimulatedService {
             nodeID: context.nodeID, session: context.session, seed: context.seed, store: store,
             settings: settings, environment: context.environment, clock: context.clock)
     }
+
+    func rarePaths(of machine: KeyValueGroup) -> RarePathSet { machine.rarePaths }
 
     func attach(_ machine: KeyValueGroup, _ replica: Replica<KeyValueGroup>) {
         machine.attach(replica)
@@ -116,7 +124,7 @@ final class KeyValueService: SimulatedService {
 
     private func giveUp(_ operation: UInt64) {
         guard let gone = underWay.removeValue(forKey: operation) else { return }
-        if gone.isWrite { counts.unknownWrites += 1 }
+        if gone.isWrite { tally.unknownWrites += 1 }
         if clients[gone.client].current == operation { clients[gone.client].end() }
     }
 
@@ -149,7 +157,7 @@ final class KeyValueService: SimulatedService {
             guard let waiting = finalWrites.firstIndex(of: false) else { return }
             target = waiting
         }
-        guard run.nodes[target] != nil else {
+        guard run.isUp(target) else {
             clients[number].home = Int(run.world.random.next(below: UInt64(nodeCount)))
             return
         }
@@ -231,7 +239,7 @@ final class KeyValueService: SimulatedService {
         case .success(let value):
             book.noteAnswer(operation, .success(value))
             guard let known else { return }
-            counts.acknowledgedWrites += 1
+            tally.acknowledgedWrites += 1
             highestAcknowledged = max(highestAcknowledged, value.revision)
             if let recorded = known.recorded {
                 history.complete(recorded, value.observed, at: Int64(run.world.now.nanoseconds))
@@ -244,7 +252,7 @@ final class KeyValueService: SimulatedService {
             book.noteAnswer(operation, .failure(error))
             if let recorded = known?.recorded { history.discard(recorded) }
         case .failure:
-            counts.unknownWrites += 1
+            tally.unknownWrites += 1
         }
     }
 
@@ -254,7 +262,7 @@ final class KeyValueService: SimulatedService {
     ) {
         guard let known = underWay.removeValue(forKey: operation) else { return }
         if clients[known.client].current == operation { clients[known.client].end() }
-        counts.reads += 1
+        tally.reads += 1
         let range = KeyRange(key: span.key, rangeEnd: span.end)
         let request = RangeRequest(range: range, revision: requestedRevision)
         let store = machine.store
@@ -299,7 +307,7 @@ final class KeyValueService: SimulatedService {
             }
         }
         let asksForProgress = world.random.chance(1, outOf: 4)
-        guard run.nodes[watchers[position].home] != nil else { return }
+        guard run.isUp(watchers[position].home) else { return }
         _ = run.call(watchers[position].home) { [unowned self] machine in
             watchers[position].pull(machine, asksForProgress: asksForProgress)
             unverifiedWatches = true
@@ -323,7 +331,7 @@ final class KeyValueService: SimulatedService {
         }
         switch (command, result) {
         case (.leaseRevoke(let id, .some), .success):
-            counts.leasesExpired += 1
+            tally.leasesExpired += 1
             try leases.noteExpired(id, now: run.world.now, fastestDrift: run.world.fastestDrift)
             run.world.observe(.leaseExpired, run.world.leader ?? 0)
         case (.leaseRevoke(let id, nil), .success):
@@ -379,11 +387,26 @@ final class KeyValueService: SimulatedService {
         try checkHistory()
     }
 
+    /// The search is cheap unless many outcomes are unknown; then the revisions must do.
+    private static let stepsPerOperation = 8
+
     private func checkHistory() throws(SimulationFailure) {
-        switch LinearizabilityChecker.check(history.entries, KeyValueModel()) {
-        case .linearizable, .undecided: break
+        let entries = history.entries
+        let limits = LinearizabilityLimits(
+            maximumSteps: 1_000 + KeyValueService.stepsPerOperation * entries.count,
+            maximumConfigurations: 50_000)
+        switch LinearizabilityChecker.check(entries, KeyValueModel(), limits: limits) {
+        case .linearizable: break
+        case .undecided: tally.undecidedHistories += 1
         case .notLinearizable(let violation):
             throw SimulationFailure("linearizability", "\(violation)")
+        }
+        // Revisions say in which order writes happened, so where all outcomes are known this is decided.
+        guard !entries.contains(where: \.isUnknown) else { return }
+        let settings = RevisionWitness.Settings(initialRevision: 1, allowsForeignWrites: true)
+        if case .inconsistent(let violation) = RevisionWitness.check(entries, watched: [], settings: settings)
+        {
+            throw SimulationFailure("revisions", "\(violation)")
         }
     }
 }

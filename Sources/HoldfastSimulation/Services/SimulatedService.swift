@@ -56,9 +56,16 @@ protocol SimulatedService: AnyObject {
     /// The run is over, all nodes run and have applied the same.
     func checkEnd(in run: SimulationRun<Self>) throws(SimulationFailure)
 
+    /// The branches that only faults reach, as far as this machine reached them.
+    func rarePaths(of machine: Machine) -> RarePathSet
+
     /// For the run's summary and for failures.
     var counts: ServiceCounts { get }
     var description: String { get }
+}
+
+extension SimulatedService {
+    func rarePaths(of machine: Machine) -> RarePathSet { RarePathSet() }
 }
 
 /// What clients did and were told.
@@ -68,4 +75,6 @@ struct ServiceCounts: Hashable, Sendable {
     var reads = 0
     var watchEvents = 0
     var leasesExpired = 0
+    /// Histories too entangled to be searched for an order.
+    var undecidedHistories = 0
 }

@@ -15,32 +15,69 @@ struct MachineContext {
     let world: WorldSettings
 }
 
-/// One node: production's replica, write-ahead log and snapshot files, on a simulated disk, with the state
-/// machine of a service above.
+/// How a node's process ends by itself.
+enum NodeEnding {
+    /// It is to be started again.
+    case restart(String)
+    /// Another process runs with the same directory, or a copy of it.
+    case copy(String)
+    case failed(NodeError)
+    case cannotRemember(DataDirectoryError)
+}
+
+/// One node: production's admission, replica, write-ahead log and snapshot files, on a simulated disk, with
+/// the state machine of a service above.
 ///
 /// A node that crashes loses this object and keeps its disk.
 final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
     let number: Int
     let session: UInt64
     let nodeID: NodeID
+    /// `nil` until the node is admitted.
     private(set) var machine: Machine!
+    /// `nil` until the node is admitted.
     private(set) var replica: Replica<Machine>!
-    private let log: WriteAheadLog
-    private let files: SnapshotFiles
-    private unowned let world: World
+    let admission: NodeAdmission
+    let opened: OpenedNode
+    /// Set when the process ends by itself.
+    private(set) var ending: NodeEnding?
+    /// Called when the machine and the replica are made.
+    var onAdmitted: () -> Void = {}
+
+    unowned let world: World
+    let files: SnapshotFiles
+    private let makeRestorer: () -> any SnapshotRestorer
+    private let makeMachine: (SimulatedNode, (any SnapshotRestorer)?) -> Machine
+    private let attach: (Machine, Replica<Machine>) -> Void
     /// Told of more or less room on the disk.
     private let onSpace: (Machine, DiskSpace, Instant) -> Void
+    private var log: WriteAheadLog!
+    /// Whether the log ended in a write that had not finished when the node started.
+    private(set) var hasRemovedTail = false
 
     private var lastSequence: UInt64 = 0
     private var writing: (batch: LogBatch, through: UInt64)?
     private var isTurnScheduled = false
+    private let runsTurnsAtOnce: Bool
     private var space = LogSpace.ample
     private var snapshotThreadBusyUntil = Instant.zero
-    /// When the world will next call ``reachDeadline()``, on the node's clock.
+    private var memoryThreadBusyUntil = Instant.zero
+    /// When the world will next call ``reachDeadline(_:)``, on the node's clock.
     private var timer = Instant.distantFuture
+    /// The number of the timer that counts.
+    private var lastTimer: UInt64 = 0
+    /// Messages of peers that are being remembered.
+    private var kept: [(peer: NodeID, message: RaftMessage)] = []
+    private var repairCheck: (any SnapshotRestorer)?
+    private var isCarryingOut = false
+    /// The start of each peer's process that this node is connected to, by the peer's number.
+    var peerSessions: [UInt64]
 
     /// What waits for the process to be resumed, in order; `nil` while it runs.
     var backlog: [SimulationEvent]?
+
+    /// More than this is not kept of peers that are being remembered.
+    private static var maximumKeptMessages: Int { 1_000 }
 
     init<Service: SimulatedService>(
         number: Int, disk: SimulatedFileSystem, session: UInt64, service: Service, world: World
@@ -49,18 +86,49 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
         self.session = session
         self.world = world
         nodeID = NodeNumber.id(number)
-        let shape = world.plan.world
-        let found = try NodeData(
-            number: number, nodeCount: world.nodeCount, disk: disk, segmentSizeBytes: shape.segmentSizeBytes)
-        log = found.log
-        files = SnapshotFiles(store: found.snapshots, group: KeyValueNode.groupID)
-        onSpace = { [unowned service] in service.spaceChanged($0, $1, now: $2) }
-        var restored: (any SnapshotRestorer)?
-        if found.state.snapshot.index > .zero {
-            let restorer = service.makeRestorer()
-            try found.restore(into: restorer)
-            restored = restorer
+        runsTurnsAtOnce = world.plan.turnMicroseconds == 0
+        peerSessions = Array(repeating: 0, count: world.nodeCount)
+        makeRestorer = { [unowned service] in service.makeRestorer() }
+        makeMachine = { [unowned service, unowned world] node, restored in
+            let number = node.number
+            return service.makeMachine(
+                MachineContext(
+                    number: number, nodeID: node.nodeID, session: node.session, seed: world.random.next(),
+                    environment: node, clock: { [unowned world] in world.now(of: number) },
+                    world: world.plan.world),
+                restored: restored)
         }
+        attach = { [unowned service] in service.attach($0, $1) }
+        onSpace = { [unowned service] in service.spaceChanged($0, $1, now: $2) }
+        let membership = Membership(voters: (0..<world.nodeCount).map(NodeNumber.id))
+        opened = try OpenedNode(
+            directory: "/node",
+            identity: NodeIdentity(cluster: ClusterID(1), node: nodeID, name: "node\(number)"),
+            newDirectoryID: DirectoryID(world.random.next() | 1), membership: membership,
+            group: KeyValueNode.groupID,
+            logOptions: WriteAheadLogOptions(segmentSizeBytes: world.plan.world.segmentSizeBytes),
+            fileSystem: disk, makeRestorer: makeRestorer)
+        files = SnapshotFiles(store: opened.snapshots, group: KeyValueNode.groupID)
+        var settings = AdmissionSettings()
+        settings.maximumEntriesSizeBytes = world.plan.world.maximumAppendSizeBytes
+        settings.snapshotChunkSizeBytes = world.plan.world.snapshotChunkSizeBytes
+        admission = NodeAdmission(
+            nodeID: nodeID, group: KeyValueNode.groupID, membership: membership,
+            directory: opened.directory.directoryID, startCount: opened.directory.startCount,
+            incarnation: session, records: opened.memory.records, isMemoryTrusted: opened.memory.isTrusted,
+            start: opened.start, settings: settings, now: world.now(of: number))
+    }
+
+    /// Begins to take part, or to ask for admission.
+    func start() {
+        if admission.isActive, let whole = opened.takeWhole() { run(whole) }
+        carryOutAdmission()
+        setTimer()
+    }
+
+    private func run(_ whole: WholeNode) {
+        let now = world.now(of: number)
+        let shape = world.plan.world
         var settings = ReplicaSettings()
         settings.snapshotEntryCount = shape.snapshotEntryCount
         settings.trailingEntryCount = shape.trailingEntryCount
@@ -68,33 +136,124 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
         settings.raft.maximumAppendSizeBytes = shape.maximumAppendSizeBytes
         settings.raft.electionTimeoutMilliseconds = shape.electionTimeoutMilliseconds
         settings.raft.heartbeatIntervalMilliseconds = shape.heartbeatIntervalMilliseconds
-        machine = service.makeMachine(
-            MachineContext(
-                number: number, nodeID: nodeID, session: session, seed: world.random.next(),
-                environment: self, clock: { [unowned world] in world.now(of: number) }, world: shape),
-            restored: restored)
+        log = whole.log
+        hasRemovedTail = whole.report.truncatedTail != nil
+        machine = makeMachine(self, whole.restorer)
         let core = RaftCore(
-            nodeID: nodeID, settings: settings.raft, restored: found.state, session: session,
-            now: world.now(of: number), seed: world.random.next())
+            nodeID: nodeID, settings: settings.raft, restored: whole.state, session: session, now: now,
+            seed: world.random.next())
         replica = Replica(
-            group: KeyValueNode.groupID, core: core, snapshot: found.state.snapshot, machine: machine,
+            group: KeyValueNode.groupID, core: core, snapshot: whole.state.snapshot, machine: machine,
             environment: self, settings: settings)
-        service.attach(machine, replica)
+        attach(machine, replica)
+        for peer in peerSessions.indices where peerSessions[peer] != 0 {
+            replica.peerConnected(NodeNumber.id(peer), now: now)
+        }
+        admission.takesPart(from: replica, now: now)
+        onAdmitted()
+        scheduleTurn()
+    }
+
+    // MARK: The admission
+
+    /// Does what the admission asks for after it was told something.
+    private func carryOutAdmission() {
+        guard !isCarryingOut, ending == nil else { return }
+        isCarryingOut = true
+        while ending == nil {
+            let effects = admission.takeEffects()
+            if effects.isEmpty { break }
+            for effect in effects where ending == nil { carryOut(effect) }
+        }
+        isCarryingOut = false
+    }
+
+    private func carryOut(_ effect: AdmissionEffect) {
+        switch effect {
+        case .send(let message, let peer):
+            world.send(.repair(message), from: self, to: NodeNumber.number(peer))
+        case .remember(let record): scheduleRemembering(record)
+        case .readSnapshot(let read): schedule(.readForRepair(read))
+        case .storeChunk(let chunk): schedule(.storeForRepair(chunk))
+        case .accepted(let peer): peerAccepted(peer)
+        case .admitted(let outcome):
+            do throws(NodeError) {
+                run(try opened.carryOut(outcome))
+            } catch {
+                ending = .failed(error)
+            }
+        case .restart(let reason): ending = .restart(reason)
+        case .stop(let reason): ending = .copy(reason)
+        case .report: break
+        }
+    }
+
+    private func scheduleRemembering(_ record: MemberRecord) {
+        memoryThreadBusyUntil = world.scheduleSnapshotTask(
+            .remember(record), number, session: session, busyUntil: memoryThreadBusyUntil)
+    }
+
+    private func peerAccepted(_ peer: NodeID) {
+        let messages = kept.filter { $0.peer == peer }
+        kept.removeAll { $0.peer == peer }
+        guard replica != nil else { return }
+        let now = world.now(of: number)
+        replica.peerConnected(peer, now: now)
+        for item in messages { replica.receive(item.message, now: now) }
+    }
+
+    /// A link to the peer was made, by this start of the peer's process.
+    func peerConnected(_ peer: Int, session: UInt64) {
+        peerSessions[peer] = session
+        let now = world.now(of: number)
+        admission.peerConnected(NodeNumber.id(peer), now: now)
+        carryOutAdmission()
+        replica?.peerConnected(NodeNumber.id(peer), now: now)
+        setTimer()
+    }
+
+    func peerDisconnected(_ peer: Int, hasStopped: Bool) {
+        let now = world.now(of: number)
+        admission.peerDisconnected(NodeNumber.id(peer), now: now)
+        carryOutAdmission()
+        replica?.peerDisconnected(NodeNumber.id(peer), now: now)
+        if hasStopped { replica?.peerStopped(NodeNumber.id(peer), now: now) }
+        setTimer()
     }
 
     // MARK: Events
 
+    /// Ends the turn, where each event is one. A turn may ask for another.
+    func endEvent() {
+        guard runsTurnsAtOnce else { return }
+        var turns = 0
+        while isTurnScheduled {
+            runTurn()
+            turns += 1
+            precondition(turns < 10_000, "a node asks for one turn after the other")
+        }
+    }
+
     func runTurn() {
         isTurnScheduled = false
-        replica.runTurn(now: world.now(of: number))
+        guard replica != nil else { return }
+        let now = world.now(of: number)
+        replica.runTurn(now: now)
+        admission.turnEnded(now: now)
+        carryOutAdmission()
         setTimer()
     }
 
-    func reachDeadline() {
+    func reachDeadline(_ timerNumber: UInt64) {
+        guard timerNumber == lastTimer else { return }
         timer = .distantFuture
-        // As in production: what a deadline brings about ends in a turn, which sets the next timer.
         let now = world.now(of: number)
-        if replica.nextDeadline <= now {
+        if admission.nextDeadline <= now {
+            admission.advance(now: now)
+            carryOutAdmission()
+        }
+        // As in production: what a deadline brings about ends in a turn, which sets the next timer.
+        if let replica, replica.nextDeadline <= now {
             replica.advance(now: now)
         } else {
             setTimer()
@@ -108,18 +267,34 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
     }
 
     private func setTimer() {
-        let deadline = replica.nextDeadline
+        let deadline = min(replica?.nextDeadline ?? .distantFuture, admission.nextDeadline)
         guard deadline < timer else { return }
         timer = deadline
-        let time = deadline == .distantFuture ? deadline : world.clocks[number].time(showing: deadline)
-        world.queue.add(.timer(number, session: session), at: max(time, world.now))
+        lastTimer += 1
+        let time = world.clocks[number].time(showing: deadline)
+        world.queue.add(.timer(number, session: session, number: lastTimer), at: max(time, world.now))
     }
 
-    func deliver(_ message: SimulatedMessage) {
+    func deliver(_ message: SimulatedMessage, from: Int) {
         let now = world.now(of: number)
         switch message {
-        case .raft(let message): replica.receive(message, now: now)
-        case .aside(let from, let bytes): replica.receiveAside(bytes, from: from, now: now)
+        case .raft(let message):
+            switch admission.standing(of: message.from) {
+            case .accepted: replica?.receive(message, now: now)
+            case .beingRemembered:
+                if replica != nil, kept.count < SimulatedNode.maximumKeptMessages {
+                    kept.append((message.from, message))
+                }
+            case .apart:
+                admission.ignoredMessage(from: message.from)
+                carryOutAdmission()
+            }
+        case .aside(let from, let bytes):
+            replica?.receiveAside(bytes, from: from, now: now)
+        case .repair(let message):
+            admission.receive(message, from: NodeNumber.id(from), now: now)
+            carryOutAdmission()
+            setTimer()
         }
     }
 
@@ -149,6 +324,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
     }
 
     private func noteSpace() {
+        guard log != nil else { return }
         let found = log.space
         guard found != space else { return }
         space = found
@@ -163,7 +339,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
 
     /// Tries to get room for the log once more, as production's log thread does every second.
     func retryAllocation() throws(WriteAheadLogError) {
-        guard writing == nil, log.writer.isShortOfSpace else { return }
+        guard log != nil, writing == nil, log.writer.isShortOfSpace else { return }
         try log.retryAllocation()
         noteSpace()
     }
@@ -184,7 +360,24 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
             replica.snapshotStored(metadata, succeeded: isStored, now: now)
             if isStored { world.observe(.snapshotStored, number) }
         case .read(let read):
-            replica.snapshotRead(read, chunk: try? files.read(read), now: now)
+            let (chunk, isDamaged) = readSnapshotFile(read)
+            replica.snapshotRead(read, chunk: chunk, isDamaged: isDamaged, now: now)
+        case .readForRepair(let read):
+            let (chunk, isDamaged) = readSnapshotFile(read)
+            admission.snapshotRead(read, chunk: chunk, now: now)
+            if isDamaged { replica?.renewSnapshot(now: now) }
+            carryOutAdmission()
+        case .storeForRepair(let chunk):
+            storeForRepair(chunk)
+            carryOutAdmission()
+        case .remember(let record):
+            do throws(DataDirectoryError) {
+                try opened.memory.remember(record)
+                admission.remembered(record, now: now)
+                carryOutAdmission()
+            } catch {
+                if error.isNoSpace { scheduleRemembering(record) } else { ending = .cannotRemember(error) }
+            }
         case .receive(let chunk, let restorer):
             do throws(SnapshotReceiveError) {
                 guard try files.add(chunk, restorer: restorer) else { return }
@@ -198,16 +391,36 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
         }
     }
 
+    private func readSnapshotFile(_ read: SnapshotRead) -> (chunk: SnapshotChunk?, isDamaged: Bool) {
+        do throws(SnapshotError) {
+            return (try files.read(read), false)
+        } catch {
+            return (nil, error.isDamage(in: read))
+        }
+    }
+
+    private func storeForRepair(_ chunk: SnapshotChunk) {
+        var outcome = ChunkOutcome.failed
+        if chunk.offset == 0 || repairCheck == nil { repairCheck = makeRestorer() }
+        do throws(SnapshotReceiveError) {
+            outcome = try files.add(chunk, restorer: repairCheck!) ? .whole : .stored
+        } catch {
+            // The node hears of it below.
+        }
+        if outcome != .stored { repairCheck = nil }
+        admission.chunkStored(chunk.metadata, outcome: outcome, now: world.now(of: number))
+    }
+
     // MARK: ReplicaEnvironment
 
     func send(_ message: RaftMessage) {
         world.checker.noteSent(number, message)
         if case .voteResponse(granted: true) = message.body { world.observe(.voted, number) }
-        world.send(.raft(message), from: number, to: NodeNumber.number(message.to))
+        world.send(.raft(message), from: self, to: NodeNumber.number(message.to))
     }
 
     func sendAside(_ bytes: [UInt8], to peer: NodeID) {
-        world.send(.aside(from: nodeID, ByteSlice(bytes)), from: number, to: NodeNumber.number(peer))
+        world.send(.aside(from: nodeID, ByteSlice(bytes)), from: self, to: NodeNumber.number(peer))
     }
 
     func persist(_ write: LogWrite, sequence: UInt64) {
@@ -244,6 +457,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
     func scheduleTurn() {
         guard !isTurnScheduled else { return }
         isTurnScheduled = true
+        if runsTurnsAtOnce { return }
         world.scheduleTurn(number, session: session)
     }
 }

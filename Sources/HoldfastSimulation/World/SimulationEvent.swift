@@ -1,6 +1,7 @@
 import ConsensusTypes
 import RaftCore
 import ReplicaRuntime
+import WriteAheadLog
 
 /// Work of a node's snapshot thread.
 enum SnapshotTask {
@@ -8,19 +9,29 @@ enum SnapshotTask {
     case read(SnapshotRead)
     case receive(SnapshotChunk, any SnapshotRestorer)
     case removeObsolete(before: LogIndex)
+    // Of the admission, for others or for itself.
+    case readForRepair(SnapshotRead)
+    case storeForRepair(SnapshotChunk)
+    /// On a thread of its own.
+    case remember(MemberRecord)
 }
 
 /// What travels between two nodes.
 enum SimulatedMessage {
     case raft(RaftMessage)
     case aside(from: NodeID, ByteSlice)
+    /// What admissions say to each other.
+    case repair(RepairMessage)
 }
 
 /// What is to happen in a run.
 enum SimulationEvent {
-    case deliver(from: Int, to: Int, epoch: UInt32, SimulatedMessage)
+    /// `session` is the start of the sender's process, `receiver` that of the receiver's when it was sent.
+    case deliver(
+        from: Int, to: Int, epoch: UInt32, session: UInt64, receiver: UInt64, SimulatedMessage)
     case turn(Int, session: UInt64)
-    case timer(Int, session: UInt64)
+    /// Only the timer that was set last counts.
+    case timer(Int, session: UInt64, number: UInt64)
     case syncDone(Int, session: UInt64)
     case snapshotTask(SnapshotTask, Int, session: UInt64)
     case peerStopped(Int, about: Int)
@@ -36,10 +47,11 @@ enum SimulationEvent {
     /// The kind, the node and what else tells two events apart in the trace.
     var trace: (UInt64, UInt64) {
         switch self {
-        case .deliver(_, let to, _, .raft(let message)): (1, UInt64(to) << 32 | message.term.rawValue)
-        case .deliver(_, let to, _, .aside): (2, UInt64(to))
+        case .deliver(_, let to, _, _, _, .raft(let message)): (1, UInt64(to) << 32 | message.term.rawValue)
+        case .deliver(_, let to, _, _, _, .aside): (2, UInt64(to))
+        case .deliver(_, let to, _, _, _, .repair): (14, UInt64(to))
         case .turn(let node, _): (3, UInt64(node))
-        case .timer(let node, _): (4, UInt64(node))
+        case .timer(let node, _, _): (4, UInt64(node))
         case .syncDone(let node, _): (5, UInt64(node))
         case .snapshotTask(_, let node, _): (6, UInt64(node))
         case .peerStopped(let node, let about): (7, UInt64(node * 8 + about))
@@ -55,8 +67,9 @@ enum SimulationEvent {
     /// Whether it happens at a node: then it waits while the node is paused.
     var node: Int? {
         switch self {
-        case .deliver(_, let to, _, _): to
-        case .turn(let node, _), .timer(let node, _), .syncDone(let node, _), .snapshotTask(_, let node, _),
+        case .deliver(_, let to, _, _, _, _): to
+        case .turn(let node, _), .timer(let node, _, _), .syncDone(let node, _),
+            .snapshotTask(_, let node, _),
             .peerStopped(let node, _), .peerConnected(let node, _), .peerDisconnected(let node, _),
             .call(let node, _, _):
             node
@@ -66,11 +79,13 @@ enum SimulationEvent {
 
     var text: String {
         switch self {
-        case .deliver(let from, let to, _, .raft(let message)):
+        case .deliver(let from, let to, _, _, _, .raft(let message)):
             "node \(to) receives from \(from), term \(message.term): \(message.body.text)"
-        case .deliver(let from, let to, _, .aside): "node \(to) receives an aside from \(from)"
+        case .deliver(let from, let to, _, _, _, .aside): "node \(to) receives an aside from \(from)"
+        case .deliver(let from, let to, _, _, _, .repair(let message)):
+            "node \(to) receives from \(from): \(message)"
         case .turn(let node, _): "node \(node) ends its turn"
-        case .timer(let node, _): "node \(node) reaches a deadline"
+        case .timer(let node, _, _): "node \(node) reaches a deadline"
         case .syncDone(let node, _): "node \(node) has synced its log"
         case .snapshotTask(_, let node, _): "node \(node) works on a snapshot"
         case .peerStopped(let node, let about): "node \(node) learns that \(about) is dead"

@@ -196,6 +196,29 @@ extension SimulationRun {
         return true
     }
 
+    /// The node's process ended by itself.
+    func ended(_ number: Int, _ ending: NodeEnding) throws(SimulationFailure) {
+        switch ending {
+        case .restart:
+            restartTimes[number] = max(restartTimes[number], downUntil(10_000))
+            stop(number, losesPower: false)
+        case .copy(let reason):
+            throw SimulationFailure("admission", "node \(number) takes itself for a copy: \(reason)")
+        case .failed(let error):
+            guard hasDiskFault[number] else {
+                throw SimulationFailure("recovery", "node \(number) cannot take part: \(error)")
+            }
+            restartTimes[number] = max(restartTimes[number], downUntil(500_000))
+            stop(number, losesPower: false)
+        case .cannotRemember(let error):
+            guard hasDiskFault[number] else {
+                throw SimulationFailure("members", "node \(number): \(error)")
+            }
+            restartTimes[number] = max(restartTimes[number], downUntil(500_000))
+            stop(number, losesPower: false)
+        }
+    }
+
     /// A node that was starting died of a fault.
     func recoveryWasInterrupted(_ number: Int) -> Bool {
         let disk = disks[number]
@@ -209,9 +232,11 @@ extension SimulationRun {
     }
 
     private func stop(_ number: Int, losesPower: Bool) {
-        guard nodes[number] != nil else { return }
-        service.nodeStopped(number, in: self)
+        guard let node = nodes[number] else { return }
+        noteRarePaths(of: node)
+        if node.machine != nil { service.nodeStopped(number, in: self) }
         nodes[number] = nil
+        world.sessions[number] = 0
         disks[number].setPlan(nil)
         hasDiskFault[number] = isFull(number)
         disks[number].restart(after: losesPower ? .power : .process)

@@ -27,6 +27,7 @@ final class SimulationRun<Service: SimulatedService> {
     private var requests: [UInt64: (Service.Machine) -> Void] = [:]
     private var lastRequest: UInt64 = 0
     private(set) var isEnding = false
+    private var rarePaths = RarePathSet()
 
     init(_ settings: SimulationSettings, makeService: (SimulationSettings, FaultPlan) -> Service) {
         self.settings = settings
@@ -60,6 +61,7 @@ final class SimulationRun<Service: SimulatedService> {
     /// The faults stop. The cluster must serve every client again, and its nodes must become equal.
     private func recover() throws(SimulationFailure) {
         try endAllFaults()
+        if !world.plan.lasting.isEmpty { try makeProgressUnderLastingFaults() }
         isEnding = true
         service.endingBegins(in: self)
         let deadline = world.now + .milliseconds(settings.recoveryTimeMilliseconds)
@@ -75,12 +77,33 @@ final class SimulationRun<Service: SimulatedService> {
         }
     }
 
+    /// Some links stay broken, and a quorum is connected all the same: writes must be committed within the
+    /// bound.
+    private func makeProgressUnderLastingFaults() throws(SimulationFailure) {
+        for fault in world.plan.lasting { try begin(fault) }
+        let wanted = world.checker.committed.count + SimulationRun.entriesUnderLastingFaults
+        let deadline = world.now + .milliseconds(settings.recoveryTimeMilliseconds)
+        let lastEvent = eventCount + settings.maximumRecoveryEvents
+        while world.checker.committed.count < wanted {
+            guard world.now < deadline, eventCount < lastEvent else {
+                throw SimulationFailure(
+                    "progress under lasting faults",
+                    "nothing is committed by \(world.now) after \(eventCount) events: \(describeNodes())")
+            }
+            try step()
+        }
+        try endAllFaults()
+    }
+
+    private static var entriesUnderLastingFaults: Int { 20 }
+
     private var hasRecovered: Bool {
-        guard service.hasEnded, let first = nodes[0] else { return false }
+        guard service.hasEnded, let first = nodes[0], first.replica != nil else { return false }
         let applied = first.replica.appliedIndex
         var hasLeader = false
         for node in nodes {
-            guard let node, node.replica.appliedIndex == applied, node.replica.core.lastIndex == applied
+            guard let node, node.replica != nil, node.replica.appliedIndex == applied,
+                node.replica.core.lastIndex == applied
             else { return false }
             if node.replica.core.role == .leader { hasLeader = true }
         }
@@ -90,6 +113,7 @@ final class SimulationRun<Service: SimulatedService> {
     private func describeNodes() -> String {
         nodes.map { node in
             guard let node else { return "down" }
+            guard node.replica != nil else { return node.admission.progress }
             let core = node.replica.core
             return "\(node.backlog == nil ? "" : "paused ")\(core.role) term \(core.term) "
                 + "log \(core.lastPosition) commit \(core.commitIndex) "
@@ -149,15 +173,16 @@ final class SimulationRun<Service: SimulatedService> {
             return
         }
         switch event {
-        case .deliver(let from, let to, let epoch, let message):
+        case .deliver(let from, let to, let epoch, let session, let receiver, let message):
             guard epoch == world.network.epoch(from: from, to: to) else { return }
-            node.deliver(message)
+            guard isConnected(node, to: from, session: session, receiver: receiver, message) else { return }
+            node.deliver(message, from: from)
         case .turn(_, let session):
             guard session == node.session else { return }
             node.runTurn()
-        case .timer(_, let session):
+        case .timer(_, let session, let timerNumber):
             guard session == node.session else { return }
-            node.reachDeadline()
+            node.reachDeadline(timerNumber)
         case .syncDone(_, let session):
             guard session == node.session else { return }
             guard try finishSync(of: node) else { return }
@@ -165,20 +190,36 @@ final class SimulationRun<Service: SimulatedService> {
             guard session == node.session else { return }
             node.run(task)
         case .peerStopped(_, let about):
-            node.replica.peerDisconnected(NodeNumber.id(about), now: world.now(of: number))
-            node.replica.peerStopped(NodeNumber.id(about), now: world.now(of: number))
+            node.peerDisconnected(about, hasStopped: true)
         case .peerConnected(_, let about):
-            node.replica.peerConnected(NodeNumber.id(about), now: world.now(of: number))
+            guard world.sessions[about] != 0 else { return }
+            node.peerConnected(about, session: world.sessions[about])
         case .peerDisconnected(_, let about):
-            node.replica.peerDisconnected(NodeNumber.id(about), now: world.now(of: number))
+            node.peerDisconnected(about, hasStopped: false)
         case .call(_, let session, let request):
-            guard let body = requests.removeValue(forKey: request), session == node.session else { return }
-            body(node.machine)
+            guard let body = requests.removeValue(forKey: request), session == node.session,
+                let machine = node.machine
+            else { return }
+            body(machine)
         case .client, .restart, .faultEnds:
             break
         }
+        node.endEvent()
         if disks[number].isCrashed { return crashed(number) }
-        try check(node)
+        if let ending = node.ending { return try ended(number, ending) }
+        if node.replica != nil { try check(node) }
+    }
+
+    /// Whether the message comes over a connection that stands: from the process that the sender is, or was
+    /// until the receiver hears of its end. Messages of the protocol may be older where the plan says so.
+    private func isConnected(
+        _ node: Node, to from: Int, session: UInt64, receiver: UInt64, _ message: SimulatedMessage
+    ) -> Bool {
+        if case .raft = message, world.plan.hasStaleMessages { return true }
+        guard receiver == node.session, session >= node.peerSessions[from] else { return false }
+        // Whatever comes over a new connection comes after the news of it.
+        if session > node.peerSessions[from] { node.peerConnected(from, session: session) }
+        return true
     }
 
     /// Looks at what became of a node that did something.
@@ -219,11 +260,25 @@ final class SimulationRun<Service: SimulatedService> {
             throw SimulationFailure("recovery", "node \(number) does not start: \(error)")
         }
         nodes[number] = node
-        try world.checker.noteRestart(number, core: node.replica.core)
-        service.nodeStarted(number, in: self)
-        node.scheduleTurn()
+        world.sessions[number] = node.session
+        node.onAdmitted = { [unowned self, unowned node] in admitted(node) }
+        node.start()
+        node.endEvent()
+        if disks[number].isCrashed { return crashed(number) }
+        if let ending = node.ending { return try ended(number, ending) }
         connectPeers(of: number)
-        world.observe(.started, number)
+        if let noted = world.noted { throw noted }
+    }
+
+    /// The node takes part from now on.
+    private func admitted(_ node: Node) {
+        do throws(SimulationFailure) {
+            try world.checker.noteRestart(node.number, core: node.replica.core)
+        } catch {
+            world.note(error)
+        }
+        service.nodeStarted(node.number, in: self)
+        world.observe(.started, node.number)
     }
 
     func connectPeers(of number: Int) {
@@ -237,7 +292,19 @@ final class SimulationRun<Service: SimulatedService> {
         }
     }
 
+    /// Keeps what is known of a node's rare paths before it goes.
+    func noteRarePaths(of node: Node) {
+        rarePaths.formUnion(node.admission.rarePaths)
+        guard node.replica != nil else { return }
+        rarePaths.formUnion(node.replica.rarePaths)
+        rarePaths.formUnion(service.rarePaths(of: node.machine))
+        if node.hasRemovedTail { rarePaths.insert(.tornTailRemoved) }
+    }
+
     // MARK: For services
+
+    /// Whether the node takes requests.
+    func isUp(_ number: Int) -> Bool { nodes[number]?.machine != nil }
 
     func isPaused(_ number: Int) -> Bool { nodes[number]?.backlog != nil }
 
@@ -249,7 +316,7 @@ final class SimulationRun<Service: SimulatedService> {
     /// Gives a request to a node, which handles it as soon as it runs: not while it is paused, and never if
     /// it dies before. `false`: the node is down, nothing was done.
     func call(_ number: Int, _ request: @escaping (Service.Machine) -> Void) -> Bool {
-        guard let node = nodes[number] else { return false }
+        guard let node = nodes[number], node.replica != nil else { return false }
         lastRequest += 1
         requests[lastRequest] = request
         world.add(.call(number, session: node.session, request: lastRequest), afterMicroseconds: 0)
@@ -260,6 +327,7 @@ final class SimulationRun<Service: SimulatedService> {
 
     func outcome(_ failure: SimulationFailure?) -> SimulationOutcome {
         var faults = world.counts
+        for case let node? in nodes { noteRarePaths(of: node) }
         faults.lostMessages = world.network.lostMessages
         faults.duplicatedMessages = world.network.duplicatedMessages
         faults.reorderedMessages = world.network.reorderedMessages
@@ -272,6 +340,7 @@ final class SimulationRun<Service: SimulatedService> {
             acknowledgedWriteCount: counts.acknowledgedWrites, unknownWriteCount: counts.unknownWrites,
             readCount: counts.reads, watchEventCount: counts.watchEvents,
             expiredLeaseCount: counts.leasesExpired,
+            undecidedHistoryCount: counts.undecidedHistories, rarePaths: rarePaths,
             highestTerm: world.checker.committed.last?.term ?? .zero,
             lastEvents: failure == nil ? [] : timeline.lines)
     }

@@ -1,5 +1,6 @@
 import ConsensusTypes
 import RaftCore
+import ReplicaRuntime
 
 /// What every node of a run shares: the time, what is to happen, the links, the clocks, randomness, and the
 /// checks that see everything that is said.
@@ -17,6 +18,8 @@ final class World {
     var faults: FaultSource
     var checker: SafetyChecker
     var counts = FaultCounts()
+    /// The present start of each node's process; zero: it is down.
+    var sessions: [UInt64]
     /// Until when each node's syncs do not return.
     var syncStalledUntil: [Instant]
     /// The fastest that any clock ran in this run, and the slowest.
@@ -35,6 +38,7 @@ final class World {
             plan: plan, given: settings.faults, nodeCount: nodeCount, seed: self.random.next())
         network = SimulatedNetwork(nodeCount: nodeCount, plan: plan)
         checker = SafetyChecker(nodeCount: nodeCount)
+        sessions = Array(repeating: 0, count: nodeCount)
         syncStalledUntil = Array(repeating: .zero, count: nodeCount)
         clocks = []
         for _ in 0..<nodeCount {
@@ -64,18 +68,20 @@ final class World {
         queue.add(event, at: now + Interval(nanoseconds: microseconds * 1_000))
     }
 
-    func send(_ message: SimulatedMessage, from: Int, to: Int) {
+    func send<Machine>(_ message: SimulatedMessage, from sender: SimulatedNode<Machine>, to: Int) {
+        let from = sender.number
         guard to >= 0, to < nodeCount, to != from else { return }
         let arrivals = network.route(from: from, to: to, now: now, &random) { message.approximateSizeBytes }
         guard let first = arrivals.first else { return }
         let event = SimulationEvent.deliver(
-            from: from, to: to, epoch: network.epoch(from: from, to: to), message)
+            from: from, to: to, epoch: network.epoch(from: from, to: to), session: sender.session,
+            receiver: sessions[to], message)
         queue.add(event, at: first)
         if let second = arrivals.second { queue.add(event, at: second) }
     }
 
     func scheduleTurn(_ node: Int, session: UInt64) {
-        queue.add(.turn(node, session: session), at: now + .microseconds(5))
+        queue.add(.turn(node, session: session), at: now + .microseconds(Int(plan.turnMicroseconds)))
     }
 
     func scheduleSync(_ node: Int, session: UInt64) {
@@ -107,6 +113,7 @@ extension SimulatedMessage {
             default: 64
             }
         case .aside(_, let bytes): 32 + bytes.count
+        case .repair(let message): RepairMessageCoding.encode(message).count
         }
     }
 }

@@ -1,0 +1,98 @@
+// Disks: crashes within operations, lost writes, failures.
+extension Scenario {
+    static let disks: [Scenario] = [
+        Scenario(
+            "torn-tail", row: 20, "a torn or reordered tail of the log is taken for entries, or for damage",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.plan.maximumSyncMicroseconds = 5_000
+                setup.plan.world.segmentSizeBytes = 8 << 10
+                setup.plan.rates = [
+                    FaultRate(.crash, everyMilliseconds: 300, forMilliseconds: 300),
+                    FaultRate(.crashAtOperation, everyMilliseconds: 300, forMilliseconds: 300, amount: 20),
+                    FaultRate(.crash, everyMilliseconds: 1_500, forMilliseconds: 300, target: .allNodes),
+                ]
+            }),
+        Scenario(
+            "snapshot-and-log", row: 21, "what is applied and what says so are not stored as one",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.setTinySnapshots()
+                setup.plan.rates = [
+                    FaultRate(.crashAtOperation, everyMilliseconds: 200, forMilliseconds: 300, amount: 40),
+                    FaultRate(.crash, everyMilliseconds: 1_500, forMilliseconds: 300, target: .allNodes),
+                ]
+            }),
+        Scenario(
+            "crash-in-compaction", row: 22, "a crash while history is compacted",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.setTinySnapshots()
+                setup.plan.world.mixture.compaction = 6
+                setup.plan.world.mixture.pastRead = 4
+                setup.plan.world.mixture.delete = 6
+                setup.plan.reactions = [
+                    FaultReaction(
+                        after: .compacted, perThousand: 100, withinMicroseconds: 3_000, .crash,
+                        forMilliseconds: 400),
+                    FaultReaction(
+                        after: .compacted, perThousand: 50, withinMicroseconds: 3_000, .crashAtOperation,
+                        forMilliseconds: 400, amount: 10),
+                ]
+            }),
+        Scenario(
+            "single-node-sync", row: 23, "a single node answers before its log is synced",
+            .simulated { setup in
+                setup.nodeCount = 1
+                setup.plan.maximumSyncMicroseconds = 20_000
+                setup.plan.rates = [
+                    FaultRate(.crash, everyMilliseconds: 200, forMilliseconds: 100),
+                    FaultRate(.crashAtOperation, everyMilliseconds: 500, forMilliseconds: 100, amount: 10),
+                ]
+            }),
+        Scenario(
+            "lost-vote", row: 24, "a vote that was not synced is lost, and cast a second time",
+            .simulated { setup in
+                setup.nodeCount = 5
+                setup.setFastElections()
+                setup.plan.maximumSyncMicroseconds = 20_000
+                setup.plan.world.clientPauseMicroseconds = 100_000
+                setup.plan.reactions = [
+                    FaultReaction(
+                        after: .voted, perThousand: 500, withinMicroseconds: 20_000, .crash,
+                        forMilliseconds: 60),
+                    FaultReaction(
+                        after: .elected, perThousand: 800, withinMicroseconds: 200_000, .crash,
+                        forMilliseconds: 400),
+                ]
+            }),
+        Scenario(
+            "stalled-leader", row: 26, "the leader's disk stands still while its heartbeats go on",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.plan.rates = [
+                    FaultRate(.syncStall, everyMilliseconds: 1_500, forMilliseconds: 4_000, target: .leader),
+                    FaultRate(.crash, everyMilliseconds: 4_000, forMilliseconds: 1_000),
+                ]
+            }),
+        Scenario(
+            "failed-sync", row: 20, "a sync that failed is tried again, and taken for a success",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.plan.rates = [
+                    FaultRate(.syncFailure, everyMilliseconds: 700, forMilliseconds: 500),
+                    FaultRate(.crash, everyMilliseconds: 2_000, forMilliseconds: 500),
+                ]
+            }),
+        Scenario(
+            "full-disk", row: 26, "a full disk ends the service, or loses what was acknowledged",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.plan.world.segmentSizeBytes = 16 << 10
+                setup.plan.rates = [
+                    FaultRate(.diskFull, everyMilliseconds: 1_000, forMilliseconds: 3_000, amount: 60_000),
+                    FaultRate(.crash, everyMilliseconds: 4_000, forMilliseconds: 1_000),
+                ]
+            }),
+    ]
+}

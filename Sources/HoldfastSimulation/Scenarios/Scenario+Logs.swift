@@ -1,0 +1,108 @@
+// The log: replication, truncation and snapshots.
+extension Scenario {
+    static let logs: [Scenario] = [
+        Scenario(
+            "heartbeats-race-appends", row: 13, "heartbeats that overtake appends make logs differ",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.plan.world.maximumAppendSizeBytes = 200
+                setup.plan.maximumDelayMicroseconds = 30_000
+                setup.plan.constant = [
+                    Fault(.reordering, amount: 300), Fault(.duplication, amount: 200),
+                    Fault(.loss, amount: 50),
+                ]
+                setup.plan.rates = [
+                    FaultRate(.crash, everyMilliseconds: 1_500, forMilliseconds: 500, target: .leader),
+                    FaultRate(.cut, everyMilliseconds: 1_500, forMilliseconds: 1_000),
+                ]
+            }),
+        Scenario(
+            "snapshot-keeps-conflict", row: 15,
+            "a snapshot is installed over a suffix that conflicts with it, which stays",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.setTinySnapshots()
+                setup.plan.reactions = [
+                    FaultReaction(
+                        after: .elected, perThousand: 700, withinMicroseconds: 300_000, .cut,
+                        forMilliseconds: 1_200),
+                    FaultReaction(
+                        after: .committed, perThousand: 5, withinMicroseconds: 2_000, .cut,
+                        forMilliseconds: 1_000, target: .leader),
+                ]
+            }),
+        Scenario(
+            "late-snapshot", row: 16, "a snapshot that is behind the log deletes what was acknowledged",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.setTinySnapshots()
+                setup.plan.maximumDelayMicroseconds = 20_000
+                setup.plan.constant = [
+                    Fault(.reordering, amount: 200), Fault(.duplication, amount: 200),
+                ]
+                setup.plan.rates = [
+                    FaultRate(.crash, everyMilliseconds: 800, forMilliseconds: 800),
+                    FaultRate(.pause, everyMilliseconds: 1_500, forMilliseconds: 800, target: .follower),
+                ]
+            }),
+        Scenario(
+            "two-snapshots", row: 17, "two snapshots one after the other, then a restart",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.setTinySnapshots()
+                setup.plan.reactions = [
+                    FaultReaction(
+                        after: .snapshotStored, perThousand: 60, withinMicroseconds: 5_000, .crash,
+                        forMilliseconds: 600),
+                    FaultReaction(
+                        after: .snapshotBegun, perThousand: 60, withinMicroseconds: 3_000, .crashAtOperation,
+                        forMilliseconds: 600, amount: 12),
+                ]
+            }),
+        Scenario(
+            "commit-beyond-log", row: 18, "a heartbeat's commit index is beyond what the follower holds",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.plan.world.maximumAppendSizeBytes = 100
+                setup.plan.maximumSyncMicroseconds = 30_000
+                setup.plan.constant = [Fault(.loss, amount: 200), Fault(.reordering, amount: 200)]
+                setup.plan.rates = [
+                    FaultRate(.crash, everyMilliseconds: 700, forMilliseconds: 400, target: .follower),
+                    FaultRate(.syncStall, everyMilliseconds: 1_500, forMilliseconds: 1_000),
+                    FaultRate(.cut, everyMilliseconds: 1_500, forMilliseconds: 800, target: .leader),
+                ]
+            }),
+        Scenario(
+            "crash-in-truncation", row: 19, "a crash while a suffix is replaced leaves a hole",
+            .simulated { setup in
+                setup.nodeCount = 5
+                setup.setFastElections()
+                setup.plan.maximumSyncMicroseconds = 10_000
+                setup.plan.reactions = [
+                    FaultReaction(
+                        after: .truncated, perThousand: 600, withinMicroseconds: 12_000, .crash,
+                        forMilliseconds: 500),
+                    FaultReaction(
+                        after: .truncated, perThousand: 300, withinMicroseconds: 1, .crashAtOperation,
+                        forMilliseconds: 500, amount: 4),
+                    FaultReaction(
+                        after: .elected, perThousand: 800, withinMicroseconds: 400_000, .cut,
+                        forMilliseconds: 900),
+                ]
+            }),
+        Scenario(
+            "snapshot-read-error", row: 32, "an error while the leader reads its log becomes a bad append",
+            .elsewhere(
+                "the leader's log is in memory; snapshots that cannot be read: Tests/ReplicaRuntimeTests, and "
+                    + "the scenario damaged-snapshot")),
+    ]
+}
+
+extension ScenarioSetup {
+    /// A snapshot after every few entries, sent in small pieces.
+    mutating func setTinySnapshots() {
+        plan.world.snapshotEntryCount = 5
+        plan.world.trailingEntryCount = 1
+        plan.world.snapshotChunkSizeBytes = 300
+    }
+}

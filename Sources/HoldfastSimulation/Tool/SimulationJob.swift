@@ -1,0 +1,54 @@
+import ConsensusTypes
+
+/// What a person asked the simulator for: which service and which scenario, with which seed. One job is one
+/// run; the same job gives the same run everywhere.
+public struct SimulationJob: Hashable, Sendable {
+    public var seed: UInt64 = 1
+    public var stepCount: Int?
+    public var nodeCount: Int?
+    /// A name of ``Scenario/all`` with a simulated proof; `nil`: swarm.
+    public var scenario: String?
+    public var stateMachine = SimulationJob.keyValue
+    /// Exactly these instead of what the seed would inject.
+    public var faults: [Fault]?
+
+    public static let keyValue = "key-value"
+
+    public init() {}
+
+    /// Why the job cannot be run, or `nil`.
+    public var problem: String? {
+        if let nodeCount, !(1...7).contains(nodeCount) { return "--nodes must be from 1 to 7" }
+        if let stepCount, stepCount < 1 { return "--steps must be at least 1" }
+        if let name = scenario {
+            guard let found = Scenario.named(name) else {
+                return "there is no scenario \(name); --list-scenarios lists them"
+            }
+            switch found.proof {
+            case .simulated: break
+            case .elsewhere(let place): return "the scenario \(name) is not simulated: \(place)"
+            case .waiting(let reason): return "the scenario \(name) cannot be run yet: it \(reason)"
+            }
+        }
+        return nil
+    }
+
+    public var settings: SimulationSettings {
+        var settings = SimulationSettings(seed: seed)
+        if let scenario, let found = Scenario.named(scenario)?.settings(seed: seed) { settings = found }
+        if let stepCount { settings.stepCount = stepCount }
+        if let nodeCount { settings.nodeCount = nodeCount }
+        settings.faults = faults
+        return settings
+    }
+
+    /// The command line that repeats the run, without its faults where they were given.
+    public var command: String {
+        let settings = settings
+        var words = ["holdfast simulate --seed \(seed)"]
+        if let scenario { words.append("--scenario \(scenario)") }
+        words.append("--steps \(settings.stepCount) --nodes \(settings.nodeCount)")
+        if stateMachine != SimulationJob.keyValue { words.append("--state-machine \(stateMachine)") }
+        return words.joined(separator: " ")
+    }
+}
