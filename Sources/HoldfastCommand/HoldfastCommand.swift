@@ -13,7 +13,7 @@ struct HoldfastCommand: ParsableCommand {
         commandName: "holdfast",
         abstract: "Keeps a service's state available and correct while machines fail.",
         version: HoldfastVersion.text,
-        subcommands: [ServeCommand.self, DevCommand.self, SimulateCommand.self])
+        subcommands: [ServeCommand.self, DevCommand.self, SimulateCommand.self, ChaosCommand.self])
 
     /// Like the parser's own `main`, but a mistake costs the user one line, not a page.
     static func main() {

@@ -32,6 +32,14 @@ import Testing
         let gaps = finder.gaps(in: moments)
         #expect(gaps.map(\.milliseconds) == [400, 5_450, 200, 2_990, 510, 5_500])
         #expect(gaps.map(\.kind) == [.kill, .kill, nil, nil, .pause, .pause])
+        // What goes wrong while a gap is there has not made it.
+        let later = InjectedFault(kind: .kill, begin: at(5_000), end: at(6_000), nodes: [0])
+        let full = InjectedFault(kind: .diskFull, begin: at(500), end: at(8_000), nodes: [1])
+        #expect(
+            AvailabilityGaps(faults: [full, later]).gaps(in: [at(1_000), at(9_000)]).map(\.kind) == [
+                .diskFull
+            ])
+        #expect(AvailabilityGaps(faults: [later]).gaps(in: [at(1_000), at(9_000)]).map(\.kind) == [.kill])
         // Exactly the threshold is no gap.
         #expect(finder.gaps(in: [at(0), at(100)]).isEmpty)
         #expect(finder.gaps(in: [at(0), at(101)]).count == 1)

@@ -16,6 +16,8 @@ public struct AvailabilityGaps: Sendable {
     private let faults: [InjectedFault]
     /// What happens this long after a fault was healed may still come of it.
     private let settleMilliseconds: Int
+    /// The last acknowledgement may come so long before a fault begins that ends them.
+    private static let noticeMilliseconds = 300
 
     public init(faults: [InjectedFault], settleMilliseconds: Int = 3_000) {
         self.faults = faults
@@ -41,9 +43,11 @@ public struct AvailabilityGaps: Sendable {
         }
     }
 
-    /// The fault that began last of those that were near.
+    /// The fault that began last of those that were near when the gap began; of those that began later, the first.
     private func kind(from begin: Instant, to end: Instant) -> FaultKind? {
-        faults.last { overlaps($0, begin, end) }?.kind
+        let near = faults.filter { overlaps($0, begin, end) }
+        let noticed = begin + .milliseconds(AvailabilityGaps.noticeMilliseconds)
+        return (near.last { $0.begin <= noticed } ?? near.first)?.kind
     }
 
     private func overlaps(_ fault: InjectedFault, _ begin: Instant, _ end: Instant) -> Bool {

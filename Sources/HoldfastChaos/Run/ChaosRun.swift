@@ -80,7 +80,8 @@ public final class ChaosRun: Sendable {
         let schedule = FaultSchedule(seed: settings.seed, kinds: kinds, nodeCount: settings.nodeCount)
         return try await RunSession(
             workload: workload, runner: runner, context: context, isAlone: true,
-            historyPath: settings.historyPath, report: report
+            historyPath: settings.historyPath,
+            fallbackHistoryPath: "\(cluster.layout.directory)/history", report: report
         ).run(schedule) { () async throws(ChaosFailure) in
             try await cluster.waitUntilHealthy(milliseconds: 60_000, control: nil)
         }

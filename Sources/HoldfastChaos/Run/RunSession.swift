@@ -9,6 +9,8 @@ struct RunSession: Sendable {
     /// Whether nobody else writes to the cluster.
     let isAlone: Bool
     let historyPath: String?
+    /// Where the history goes of a run in which something was violated, where nobody asked for it.
+    var fallbackHistoryPath: String?
     let report: @Sendable (String) -> Void
 
     /// - Parameter waitUntilHealthy: throws where the cluster does not get well when everything is healed.
@@ -69,7 +71,7 @@ struct RunSession: Sendable {
         let begin = ChaosClock.now()
         violations += HistoryVerdict.violations(in: history)
         let checkMilliseconds = ChaosClock.now().milliseconds(since: begin)
-        if let historyPath {
+        if let historyPath = historyPath ?? (violations.isEmpty ? nil : fallbackHistoryPath) {
             try HistoryFile.write(history, to: historyPath)
             report("the history is in \(historyPath)")
         }
