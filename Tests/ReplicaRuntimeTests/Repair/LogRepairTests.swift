@@ -7,9 +7,9 @@ import WriteAheadLog
 /// Logs that obey Log Matching, damaged at random, are put together again from other such logs: what comes out
 /// is what was there, or nothing does.
 @Suite struct LogRepairTests {
-    @Test(arguments: 0..<400) func whatIsRestoredIsWhatWasThere(seed: Int) throws {
+    @Test(arguments: 0..<1_000) func whatIsRestoredIsWhatWasThere(seed: Int) throws {
         var world = LogWorld(seed: UInt64(seed))
-        world.live(termCount: 6)
+        world.live(termCount: 8)
         let victim = Int(world.random.next(below: 3))
         let original = world.logs[victim].entries
         let left = world.damage(victim)
@@ -29,9 +29,9 @@ import WriteAheadLog
     }
 
     /// With snapshots the result agrees with all that is committed and keeps what was after it.
-    @Test(arguments: 0..<400) func snapshotsStandForWhatIsCommitted(seed: Int) throws {
+    @Test(arguments: 0..<1_000) func snapshotsStandForWhatIsCommitted(seed: Int) throws {
         var world = LogWorld(seed: UInt64(seed) + 10_000)
-        world.live(termCount: 6)
+        world.live(termCount: 8)
         let victim = Int(world.random.next(below: 3))
         let original = world.logs[victim].entries
         let committed = world.committed
@@ -67,9 +67,9 @@ import WriteAheadLog
     }
 
     /// Towards a leader's entry: whatever was there before, the result is the leader's log up to there.
-    @Test(arguments: 0..<300) func adoptionEndsWithTheLeadersLog(seed: Int) {
+    @Test(arguments: 0..<1_000) func adoptionEndsWithTheLeadersLog(seed: Int) {
         var world = LogWorld(seed: UInt64(seed) + 20_000)
-        world.live(termCount: 6)
+        world.live(termCount: 8)
         let victim = Int(world.random.next(below: 3))
         let left = world.damage(victim)
         let leader = (0..<3).filter { $0 != victim }.max { world.logs[$0].end < world.logs[$1].end }!
@@ -100,6 +100,24 @@ import WriteAheadLog
         }
         #expect(repair.isComplete)
         #expect(Array(repair.upper) == whole)
+    }
+
+    /// Own entries that a committed snapshot contradicts were never committed, and go.
+    @Test func aSnapshotOverrulesOwnEntries() {
+        let log = LogWorld.entries(1...10, term: 1)
+        let left = SalvagedState(
+            hardState: HardState(term: Term(2)), base: LogWorld.base,
+            runs: [Array(log.prefix(3)), Array(log.suffix(5))], isEndTrusted: true)
+        var repair = LogRepair(left, membership: LogWorld.membership)
+        repair.install(
+            SnapshotMetadata(index: LogIndex(8), term: Term(2), membership: LogWorld.membership))
+        #expect(repair.isComplete)
+        #expect(repair.upper.isEmpty)
+        repair = LogRepair(left, membership: LogWorld.membership)
+        repair.install(
+            SnapshotMetadata(index: LogIndex(8), term: Term(1), membership: LogWorld.membership))
+        #expect(repair.isComplete)
+        #expect(Array(repair.upper) == Array(log.suffix(2)))
     }
 
     @Test func whatDoesNotFitIsRefused() {

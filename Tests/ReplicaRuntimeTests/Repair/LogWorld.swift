@@ -42,7 +42,8 @@ struct LogWorld {
         for _ in 0..<termCount {
             let voter = Int(random.next(below: 3))
             let candidates = (0..<3).filter { $0 != voter && logs[$0].end >= logs[voter].end }
-            guard let leader = candidates.first else { continue }
+            guard !candidates.isEmpty else { continue }
+            let leader = candidates[Int(random.next(below: UInt64(candidates.count)))]
             lead(leader, count: 1 + Int(random.next(below: 6)))
         }
     }
@@ -56,7 +57,7 @@ struct LogWorld {
             let batch = (0..<size).map { Entry(index: first + $0, term: term, kind: .command) }
             logs[leader].take(batch)
             written += size
-            for follower in 0..<3 where follower != leader && random.chance(2, outOf: 3) {
+            for follower in 0..<3 where follower != leader && random.chance(2, outOf: 5) {
                 logs[follower].take(logs[leader].entries)
             }
             let holders = (0..<3).filter { logs[$0].end == logs[leader].end }
@@ -73,30 +74,34 @@ struct LogWorld {
     /// Loses some batches of a log: what a salvage finds then.
     mutating func damage(_ victim: Int) -> SalvagedState {
         let log = logs[victim]
-        var runs: [[Entry]] = []
-        var isBroken = true
+        var finished: [[Entry]] = []
+        // What follows on it without a loss in between.
+        var current: [Entry] = []
         var isLastLost = false
         for batch in log.batches {
             isLastLost = random.chance(1, outOf: 4)
             if isLastLost {
-                isBroken = true
+                if !current.isEmpty { finished.append(current) }
+                current = []
                 continue
             }
             let first = batch[0].index
-            runs = runs.compactMap { run in
-                let kept = run.filter { $0.index < first }
-                return kept.isEmpty ? nil : kept
-            }
-            if !isBroken, runs.last?.last?.index.next == first {
-                runs[runs.count - 1] += batch
+            finished = finished.compactMap { LogWorld.part(of: $0, before: first) }
+            if let kept = LogWorld.part(of: current, before: first), kept.last?.index.next == first {
+                current = kept + batch
             } else {
-                runs.append(batch)
+                current = batch
             }
-            isBroken = false
         }
+        let runs = current.isEmpty ? finished : finished + [current]
         return SalvagedState(
             hardState: HardState(term: term), base: LogWorld.base, runs: runs,
             lostEnd: isLastLost ? log.end : nil, isEndTrusted: true)
+    }
+
+    private static func part(of run: [Entry], before index: LogIndex) -> [Entry]? {
+        let kept = run.filter { $0.index < index }
+        return kept.isEmpty ? nil : kept
     }
 
     /// Asks the peers again and again until none can help.
@@ -107,7 +112,9 @@ struct LogWorld {
             let before = repair
             let size = random.chance(1, outOf: 2) ? 48 : 1_000
             let request = LogWorld.request(repair, maximumSizeBytes: size)
-            let excerpt = LogWorld.excerpt(of: logs[peer].entries, request)
+            var excerpt = LogWorld.excerpt(of: logs[peer].entries, request)
+            // As of a peer under repair, whose part begins there.
+            if !excerpt.entries.isEmpty, random.chance(1, outOf: 2) { excerpt.previous = nil }
             if repair.add(excerpt), repair.isAhead(of: before) {
                 refusals = 0
             } else {

@@ -41,24 +41,29 @@ import WriteAheadLog
         #expect(world[2].isActive)
     }
 
-    /// A node that voted through one peer alone is known to another quorum too: whoever said that it knew no
-    /// other directory remembers the one that asked.
-    @Test func aWipedNodeIsFoundOutByThoseWhoAdmittedIt() {
-        let world = AdmissionWorld(5)
-        // Nodes 4 and 5 never hear of node 1 again after they let it in.
-        for number in 1...5 { world.start(number) }
-        world.settle(seconds: 1)
-        for number in 2...3 {
-            // They forget that it took part: only the admission itself is left.
-            world[number].records.removeAll { $0.node == world[1].id }
+    /// Whoever says that it knows no other directory remembers the one that asked, durably and before: a node
+    /// that took part through others alone, and was wiped, is found out all the same.
+    @Test func whoKnowsNoOtherRemembersWhoAsked() {
+        let membership = Membership(voters: [NodeID(1), NodeID(2), NodeID(3)])
+        let admission = NodeAdmission(
+            nodeID: NodeID(1), group: GroupID(1), membership: membership, directory: DirectoryID(1),
+            startCount: 1, incarnation: 1, records: [], start: .certain, now: .zero)
+        func ask(_ directory: UInt64, _ incarnation: UInt64) -> [AdmissionEffect] {
+            let introduction = Introduction(
+                directory: DirectoryID(directory), startCount: 1, incarnation: incarnation, stage: .fresh)
+            admission.receive(.introduction(introduction), from: NodeID(2), now: .zero)
+            return admission.takeEffects()
         }
-        world.wipe(1)
-        for number in 2...5 { world.stop(number) }
-        for number in 2...5 { world.start(number) }
-        world.setLink(1, 4, isUp: false)
-        world.start(1)
-        world.settle(seconds: 10)
-        #expect(!world[1].isActive)
+        func verdict(_ judgement: Verdict.Judgement, _ incarnation: UInt64) -> AdmissionEffect {
+            .send(.verdict(Verdict(judgement: judgement, incarnation: incarnation)), to: NodeID(2))
+        }
+        let record = MemberRecord(node: NodeID(2), directory: DirectoryID(20), startCount: 0, incarnation: 0)
+        #expect(ask(20, 5) == [.remember(record)])
+        admission.remembered(record, now: .zero)
+        #expect(admission.takeEffects() == [verdict(.unknown, 5)])
+        #expect(ask(20, 6) == [verdict(.unknown, 6)])
+        #expect(ask(21, 7) == [verdict(.known, 7)])
+        #expect(admission.standing(of: NodeID(2)) == .apart)
     }
 
     // MARK: Exact restoration
