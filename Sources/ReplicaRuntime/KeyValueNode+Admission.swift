@@ -118,6 +118,8 @@ extension KeyValueNode {
                         "snapshot-index": "\(group.snapshot?.index ?? .zero)",
                         "last-index": "\(group.entries.last?.index ?? group.snapshot?.index ?? .zero)",
                     ])
+            } else {
+                logger.info("admitted: the peers know no other data directory of this node's")
             }
             run(whole)
         } catch {
