@@ -143,8 +143,8 @@ import TestSupport
             for number in 0..<60 {
                 link.client.send("\(number),")
                 expected += "\(number),"
-                // Some come in one read, some do not.
-                if number % 3 == 0 { await Task.yield() }
+                // So that the proxy reads them in many pieces, each with a delay of its own.
+                try await Task.sleep(for: .milliseconds(1))
             }
             // What was sent with a delay stays before what is sent without.
             await link.mesh.lift(layer: 1)

@@ -22,12 +22,17 @@ import TestSupport
         )
     }
 
-    private func nodeProcesses(_ dataDirectory: String) -> [Int32] {
+    /// The nodes whose command lines have a word that begins so.
+    private func nodeProcesses(_ word: String) -> [Int32] {
         let all = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
         return all.compactMap { Int32($0) }.filter {
-            let words = (TextFile.read("/proc/\($0)/cmdline") ?? "").split(separator: "\0")
-            return words.dropFirst().first == "serve" && words.contains { $0.hasPrefix(dataDirectory) }
+            let words = commandLine($0)
+            return words.dropFirst().first == "serve" && words.contains { $0.hasPrefix(word) }
         }
+    }
+
+    private func commandLine(_ processID: Int32) -> [Substring] {
+        (TextFile.read("/proc/\(processID)/cmdline") ?? "").split(separator: "\0")
     }
 
     @Test(.timeLimit(.minutes(4))) func aShortRunIsClean() async throws {
@@ -63,25 +68,31 @@ import TestSupport
         return await process.waitForEnd(milliseconds: 60_000)
     }
 
-    /// Killed in the middle, it leaves nothing behind: no node, running or paused.
+    /// Killed in the middle, it leaves nothing behind: no node, running or paused, and no file.
     @Test(.timeLimit(.minutes(2)), .enabled(if: FileManager.default.fileExists(atPath: "/proc/self/cmdline")))
     func nothingOutlivesAKilledRun() async throws {
         let directory = try TemporaryDirectory()
-        let data = directory.path + "/data"
+        let base = try BuiltProgram.basePort(nodes: 3)
         let (process, output) = try chaos(
-            [
-                "--seconds", "60", "--faults", "pause", "--base-port",
-                "\(try BuiltProgram.basePort(nodes: 3))",
-                "--data-dir", data,
-            ], in: directory, output: "run")
+            ["--seconds", "60", "--faults", "pause", "--base-port", "\(base)"], in: directory, output: "run")
         defer { process.send(SIGKILL) }
         _ = try await waitFor("no fault is under way: \(TextFile.read(output) ?? "")", within: .seconds(60)) {
             (TextFile.read(output) ?? "").contains("now pause") ? true : nil
         }
-        #expect(nodeProcesses(data).count == 3)
+        let nodes = (0..<3).flatMap { nodeProcesses("http://127.0.0.1:\(base + 10 * $0)") }
+        #expect(nodes.count == 3)
+        let words = commandLine(try #require(nodes.first))
+        let flag = try #require(words.firstIndex(of: "--data-dir"))
+        // DIRECTORY/NODE/data
+        let data = URL(fileURLWithPath: String(words[flag + 1])).deletingLastPathComponent()
+            .deletingLastPathComponent().path
+        #expect(FileManager.default.fileExists(atPath: data))
         process.send(SIGKILL)
         _ = try await waitFor("processes are left: \(nodeProcesses(data))", within: .seconds(20)) {
             nodeProcesses(data).isEmpty ? true : nil
+        }
+        _ = try await waitFor("\(data) is left", within: .seconds(20)) {
+            FileManager.default.fileExists(atPath: data) ? nil : true
         }
     }
 
