@@ -24,6 +24,11 @@ public struct KeyValueModel: LinearizabilityModel {
 
     public func isReadOnly(_ input: KeyValueInput) -> Bool { input.isReadOnly }
 
+    /// The server's revisions are a hint and no more: what contradicts them is still found, or accepted.
+    public func orderHint(_ input: KeyValueInput, _ output: KeyValueOutput) -> Int64? {
+        output.revision
+    }
+
     public func successors(
         of state: KeyValueModelState, _ input: KeyValueInput, _ output: KeyValueOutput?
     ) -> Successors<KeyValueModelState> {

@@ -22,10 +22,13 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
 
     /// A place among the candidates of one configuration.
     private struct Position {
-        /// The node to look at next; negative: the known operations have been tried.
-        var node: Int32
+        /// The place in the order of preference of the known operation that was tried last.
+        var lastTried: Int32 = -1
+        var knownAreTried = false
         /// The operation of unknown outcome to look at next, downwards; negative: there are no more.
         var unknown: Int32 = -1
+        /// The known operation that is being tried.
+        var current: Int32 = -1
         /// Which of the model's answers to the candidate is next.
         var successor: Int32 = 0
     }
@@ -54,6 +57,8 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
     /// The place of each node in the order of all events.
     private var rank: [Int32]
     private let head: Int32
+    /// The place of each known operation in the order in which the model would try them.
+    private let preference: [Int32]
 
     private var state: Model.State
     private var remaining: Int
@@ -96,10 +101,22 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
         takenKnown = BitSet(count: known.count)
         takenUnknown = BitSet(count: unknown.count)
         head = Int32(2 * known.count)
+        preference = LinearizabilitySearch.preferences(known, model)
         next = Array(repeating: 0, count: 2 * known.count + 1)
         previous = next
         rank = next
         link()
+    }
+
+    private static func preferences(_ known: [Entry], _ model: Model) -> [Int32] {
+        let hints = known.map { model.orderHint($0.input, $0.output!) }
+        guard hints.allSatisfy({ $0 != nil }) else { return known.indices.map(Int32.init) }
+        var preference = [Int32](repeating: 0, count: known.count)
+        let order = known.indices.sorted { (hints[$0]!, $0) < (hints[$1]!, $1) }
+        for (place, operation) in order.enumerated() {
+            preference[operation] = Int32(place)
+        }
+        return preference
     }
 
     private mutating func link() {
@@ -125,7 +142,7 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
     /// Runs until an order is found or there is none. `steps` counts down.
     mutating func run(steps: inout Int, maximumConfigurations: Int) -> Outcome {
         guard remaining > 0 else { return .found }
-        var position = Position(node: next[Int(head)])
+        var position = Position()
         while true {
             guard let candidate = candidate(&position) else {
                 guard let frame = stack.popLast() else { return .exhausted }
@@ -168,7 +185,7 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
             // After the first unknown operation in a row there is nothing to remember: it is tried once in
             // each configuration that was remembered before it.
             if unknownRun == 1 || memory.insert(configuration, unknown: takenUnknown) {
-                position = Position(node: next[Int(head)])
+                position = Position()
             } else {
                 undo(stack.removeLast())
             }
@@ -185,12 +202,22 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
 
     /// The candidate that the position stands at; `nil` after the last.
     private mutating func candidate(_ position: inout Position) -> Int32? {
-        if position.node >= 0 {
-            if position.node & 1 == 0 { return position.node >> 1 }
+        if position.current >= 0 { return position.current }
+        if !position.knownAreTried {
+            var node = next[Int(head)]
+            var best: Int32 = -1
+            while node & 1 == 0 {
+                let operation = node >> 1
+                let place = preference[Int(operation)]
+                if place > position.lastTried, best < 0 || place < preference[Int(best)] { best = operation }
+                node = next[Int(node)]
+            }
+            position.current = best
+            if best >= 0 { return best }
             // Nothing that began after this return can come before it.
-            noteStopped(by: position.node)
-            position.unknown = lastUnknown(invokedBy: known[Int(position.node >> 1)].returnedAt!)
-            position.node = -1
+            noteStopped(by: node)
+            position.unknown = lastUnknown(invokedBy: known[Int(node >> 1)].returnedAt!)
+            position.knownAreTried = true
         }
         while position.unknown >= 0 {
             let number = Int(position.unknown)
@@ -206,8 +233,9 @@ struct LinearizabilitySearch<Model: LinearizabilityModel> {
 
     private func skip(_ position: inout Position) {
         position.successor = 0
-        if position.node >= 0 {
-            position.node = next[Int(position.node)]
+        if position.current >= 0 {
+            position.lastTried = preference[Int(position.current)]
+            position.current = -1
         } else {
             position.unknown -= 1
         }

@@ -2,10 +2,10 @@
 public struct LinearizabilityLimits: Hashable, Sendable {
     /// Steps of the model, over all parts of the history together.
     public var maximumSteps: Int
-    /// Remembered configurations in one part, which bound the memory.
+    /// Remembered configurations in one part, each with a state: they bound the memory.
     public var maximumConfigurations: Int
 
-    public init(maximumSteps: Int = 50_000_000, maximumConfigurations: Int = 4_000_000) {
+    public init(maximumSteps: Int = 20_000_000, maximumConfigurations: Int = 1_000_000) {
         precondition(
             maximumSteps > 0 && maximumConfigurations > 0, "a check must be allowed at least one step")
         self.maximumSteps = maximumSteps

@@ -50,6 +50,11 @@ public protocol LinearizabilityModel: Sendable {
     /// left out. `false` where the model does not say.
     func isReadOnly(_ input: Input) -> Bool
 
+    /// Where the operation probably stands in the order: a revision or an index that came with the answer,
+    /// for example. Smaller ones are tried first. A wrong hint costs time, but never a wrong verdict. `nil`
+    /// where there is none.
+    func orderHint(_ input: Input, _ output: Output) -> Int64?
+
     /// Takes a history apart into smaller ones, such that it is linearizable if (and only if) every part is:
     /// by key, for a store in which no operation touches two (Herlihy and Wing 1990, "locality"; Horn and
     /// Kroening 2015, "P-compositionality"). ``KeyPartitioning`` helps. One part where the model does not
@@ -66,6 +71,8 @@ public protocol LinearizabilityModel: Sendable {
 
 extension LinearizabilityModel {
     public func isReadOnly(_ input: Input) -> Bool { false }
+
+    public func orderHint(_ input: Input, _ output: Output) -> Int64? { nil }
 
     public func partitions(
         of history: [HistoryEntry<Input, Output>]
@@ -84,6 +91,8 @@ extension LinearizabilityModel {
 ///
 ///     struct CounterModel: SequentialModel {
 ///         enum Input: Hashable, Sendable { case add(Int), read }
+///         typealias Output = Int
+///
 ///         let initialState = 0
 ///         func step(_ state: Int, _ input: Input, _ output: Int?) -> Int? {
 ///             var next = state
