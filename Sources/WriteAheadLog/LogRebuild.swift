@@ -21,7 +21,8 @@ enum LogRebuild {
     ) throws(WriteAheadLogError) -> Bool {
         let building = sibling(directory, buildingSuffix)
         return try wrapping { () throws(FileSystemError) in
-            guard try !fileSystem.exists(directory), try fileSystem.exists(building),
+            let isThere = try fileSystem.exists(directory)
+            guard !isThere, try fileSystem.exists(building),
                 try fileSystem.exists(sibling(directory, damagedSuffix))
             else { return false }
             try fileSystem.synchronizeDirectory(directory.parent)
