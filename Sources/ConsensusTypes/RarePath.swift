@@ -39,6 +39,7 @@ public enum RarePath: UInt8, CaseIterable, Hashable, Sendable {
     case receivedSnapshotObsolete
     // The state machine's shell.
     case proposalProposedAgain
+    case proposalsSentAgain
     case proposalsUnknownAfterSnapshot
     case requestTimedOut
     case readTimedOut

@@ -36,7 +36,22 @@ extension KeyValueGroup {
                 needsSpace: proposal.needsSpace))
     }
 
+    /// What was forwarded to the leader over the link of before may be lost with it, and would wait for its
+    /// timeout. Sent again in the same term, in the same order and before anything newer, it is appended at
+    /// most once: a leader takes the sequences of a session in their order only.
+    public func peerConnected(_ peer: NodeID, now: Instant) {
+        if !reconnectedPeers.contains(peer) { reconnectedPeers.append(peer) }
+    }
+
     func proposeOutbox(now: Instant) {
+        if !reconnectedPeers.isEmpty {
+            if let leader = replica.core.leader, reconnectedPeers.contains(leader) {
+                let lost = pending.sent(in: replica.core.term, session: session)
+                if !lost.isEmpty { rarePaths.insert(.proposalsSentAgain) }
+                outbox.insert(contentsOf: lost, at: 0)
+            }
+            reconnectedPeers = []
+        }
         guard !outbox.isEmpty, let term = replica.propose(outbox, now: now) else { return }
         for proposal in outbox {
             pending.setTerm(term, of: proposal.id.sequence)

@@ -27,6 +27,8 @@ public final class KeyValueGroup {
     var pending = PendingProposals<CommandResult>()
     /// What was proposed in this turn, or waits for a leader.
     var outbox: [Proposal] = []
+    /// The peers to which links were made in this turn.
+    var reconnectedPeers: [NodeID] = []
     var lastAppliedTerm: Term = .zero
     var reads = ReadGathering()
     var leases = LeaseClock()

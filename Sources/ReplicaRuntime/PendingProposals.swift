@@ -1,5 +1,9 @@
 import ConsensusTypes
 import DequeModule
+import RaftCore
+
+/// What is sent to a leader, under a name that ``PendingProposals`` does not hide.
+typealias ForwardedProposal = Proposal
 
 /// A client's command from the moment that it is accepted until its outcome is known.
 struct PendingProposal<Success> {
@@ -58,6 +62,16 @@ struct PendingProposals<Success> {
         }
         dropEmptyFront()
         return taken
+    }
+
+    /// Those that the leader of `term` was sent, in their order, as they were sent.
+    func sent(in term: Term, session: UInt64) -> [ForwardedProposal] {
+        slots.indices.compactMap { position in
+            guard let proposal = slots[position], proposal.term == term else { return nil }
+            return ForwardedProposal(
+                id: ProposalID(session: session, sequence: firstSequence + UInt64(position)),
+                payload: proposal.payload, needsSpace: proposal.needsSpace)
+        }
     }
 
     private func position(of sequence: UInt64) -> Int? {

@@ -99,6 +99,7 @@ public final class Replica<Machine: ReplicaMachine> {
 
     public func peerConnected(_ peer: NodeID, now: Instant) {
         core.peerConnected(peer, now: now)
+        machine.peerConnected(peer, now: now)
         environment.scheduleTurn()
     }
 

@@ -78,6 +78,9 @@ public protocol ReplicaMachine: AnyObject {
     /// What a peer's machine sent with ``ReplicaEnvironment/sendAside(_:to:)``.
     func receive(_ bytes: ByteSlice, from peer: NodeID, now: Instant)
 
+    /// A link to the peer was made: what was sent to it before may be lost.
+    func peerConnected(_ peer: NodeID, now: Instant)
+
     /// The last call of a turn that changed something.
     func turnEnded(now: Instant)
 

@@ -24,6 +24,8 @@ public final class StateMachineGroup<S: StateMachine> {
     var pending = PendingProposals<[UInt8]>()
     /// What was proposed in this turn, or waits for a leader.
     var outbox: [Proposal] = []
+    /// The peers to which links were made in this turn.
+    var reconnectedPeers: [NodeID] = []
     var lastAppliedTerm: Term = .zero
     var reads = ReadGathering()
     var nextExpiryCheck = Instant.distantFuture
