@@ -31,9 +31,11 @@ struct SafetyChecker {
     private(set) var committed: [Entry] = []
     private var takenCount = 0
     private var views: [NodeView]
+    private let isAlone: Bool
 
     init(nodeCount: Int) {
         views = Array(repeating: NodeView(), count: nodeCount)
+        isAlone = nodeCount == 1
     }
 
     /// The next entry that nobody has taken, of those that are committed.
@@ -53,16 +55,20 @@ struct SafetyChecker {
         }
     }
 
-    /// A crash may lose what a node knew to be committed, but never what it has told others.
-    mutating func noteRestart(_ node: Int, core: RaftCore) throws(SimulationFailure) {
-        guard core.term >= views[node].sentTerm else {
+    /// A crash may lose what a node knew to be committed, but never what it has told others. (`hasForgotten`:
+    /// a node that a leader adopted may have forgotten a term in which no election can be won any more, and
+    /// one whose disk was put back finds out from its peers.)
+    mutating func noteRestart(
+        _ node: Int, core: RaftCore, hasForgotten: Bool = false
+    ) throws(SimulationFailure) {
+        guard hasForgotten || core.term >= views[node].sentTerm else {
             throw SimulationFailure(
                 "durable term",
                 "node \(node) answered in term \(views[node].sentTerm), and came back in \(core.term)")
         }
         let sentTerm = views[node].sentTerm
         views[node] = NodeView()
-        views[node].sentTerm = sentTerm
+        views[node].sentTerm = hasForgotten ? core.term : sentTerm
         views[node].term = core.term
     }
 
@@ -133,7 +139,9 @@ struct SafetyChecker {
             from = core.firstIndex.previous
         }
         var index = from
-        let last = core.lastIndex
+        // A single node leads before its term is durable, since nobody else could. What it forgets in a crash
+        // nobody was told of, and the same term may come again.
+        let last = isAlone ? min(core.lastIndex, core.status.durableIndex) : core.lastIndex
         while index < last {
             let previousTerm = core.term(at: index)!
             index = index.next
@@ -152,7 +160,7 @@ struct SafetyChecker {
                 seen[position] = now
             }
         }
-        views[node].checkedThrough = core.lastPosition
+        views[node].checkedThrough = LogPosition(term: core.term(at: index) ?? checked.term, index: index)
     }
 
     /// State-machine safety: what is committed at an index is committed there for ever.

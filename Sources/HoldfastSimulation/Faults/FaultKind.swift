@@ -37,6 +37,18 @@ public enum FaultKind: String, Hashable, Sendable, CaseIterable {
     /// Only `amount` bytes are free for the fault's duration.
     case diskFull = "disk-full"
 
+    /// What the disk holds is damaged at rest. `amount`: see ``DiskDamage``. The process dies first, and
+    /// starts again after the duration; with a duration of zero it goes on and does not notice.
+    case damage
+    /// The next write to the disk is reported as done and is not.
+    case lostWrite = "lost-write"
+    /// The next write to the disk ends up `amount` sectors into the file.
+    case misdirectedWrite = "misdirected-write"
+    /// The process dies, everything on the disk is gone, and the process starts after the duration.
+    case wipe
+    /// The disk is put back to what it was when the fault began, after the fault's duration.
+    case rollBack = "roll-back"
+
     // Clocks, each of `nodes`.
 
     /// The clock runs too fast or too slow by `amount` parts per million: even numbers are twice how much
@@ -62,4 +74,43 @@ public struct CrashManner: Hashable, Sendable {
     }
 
     public var amount: UInt64 { (losesPower ? 1 : 0) | (isWithinWrite ? 2 : 0) }
+}
+
+/// What is damaged, and how.
+public struct DiskDamage: Hashable, Sendable {
+    public enum Place: UInt64, Hashable, Sendable, CaseIterable {
+        /// Any segment of the log.
+        case log = 0
+        /// Any snapshot.
+        case snapshot = 1
+        /// What says how far the log was durable.
+        case anchor = 2
+        /// What the node remembers of the others.
+        case members = 3
+    }
+
+    public enum Manner: UInt64, Hashable, Sendable, CaseIterable {
+        case flippedBit = 0
+        case zeroedSector = 1
+        case zeroedBlock = 2
+    }
+
+    public var place: Place
+    public var manner: Manner
+    /// Each node in another part of its log: no part is damaged on two.
+    public var isHelix: Bool
+
+    public init(_ place: Place, _ manner: Manner, isHelix: Bool = false) {
+        self.place = place
+        self.manner = manner
+        self.isHelix = isHelix
+    }
+
+    public init(amount: UInt64) {
+        place = Place(rawValue: amount & 3)!
+        manner = Manner(rawValue: amount >> 2 & 3) ?? .flippedBit
+        isHelix = amount & 16 != 0
+    }
+
+    public var amount: UInt64 { place.rawValue | manner.rawValue << 2 | (isHelix ? 16 : 0) }
 }

@@ -70,6 +70,11 @@ extension FaultPlan {
         add(.syncStall, (1, 4), pace, duration: 5_000, &random)
         add(.syncStall, (1, 8), pace, duration: 5_000, target: .leader, &random)
         add(.diskFull, (1, 6), 2 * pace, duration: 5_000, amount: 200_000, &random)
+        // What a disk loses or garbles, a quorum still has.
+        add(.damage, (1, 4), 2 * pace, duration: 2_000, target: .victim, &random)
+        add(.lostWrite, (1, 8), 2 * pace, target: .victim, &random)
+        add(.misdirectedWrite, (1, 8), 2 * pace, target: .victim, &random)
+        add(.wipe, (1, 8), 3 * pace, duration: 2_000, target: .victim, &random)
     }
 }
 

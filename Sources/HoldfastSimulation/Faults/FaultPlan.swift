@@ -28,8 +28,9 @@ public struct FaultRate: Hashable, Sendable {
 public enum FaultTarget: Hashable, Sendable {
     case anyNode
     case allNodes
-    /// A random minority of the nodes.
-    case minority
+    /// One of a minority of the nodes that is the same for the whole run: what disks lose there, a quorum
+    /// still has.
+    case victim
     /// Whoever leads when the fault is drawn; any node where nobody does.
     case leader
     /// Any node that does not lead.

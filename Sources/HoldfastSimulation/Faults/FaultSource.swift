@@ -10,6 +10,7 @@ struct FaultSource {
 
     private let nodeCount: Int
     private var random: SeededRandom
+    private let firstVictim: Int
     private var streams: [Stream] = []
     private let reactions: [FaultReaction]
     /// Whether something waits for each observation, by its raw value.
@@ -25,6 +26,7 @@ struct FaultSource {
     init(plan: FaultPlan, given: [Fault]?, nodeCount: Int, seed: UInt64) {
         self.nodeCount = nodeCount
         random = SeededRandom(seed: seed)
+        firstVictim = Int(random.next(below: UInt64(nodeCount)))
         isGiven = given != nil
         isAwaited = Array(repeating: false, count: Observation.allCases.count)
         if let given {
@@ -126,7 +128,11 @@ struct FaultSource {
             fault.amount = random.next(below: max(rate.amount, 1))
         case .drift:
             fault.amount = 2 * random.next(below: max(rate.amount, 1)) + random.next(below: 2)
-        case .pause, .syncFailure, .syncStall:
+        case .damage:
+            fault.amount = rate.amount > 0 ? rate.amount - 1 : random.next(below: 12)
+        case .misdirectedWrite:
+            fault.amount = random.next(below: 64)
+        case .pause, .syncFailure, .syncStall, .lostWrite, .wipe, .rollBack:
             break
         }
         return fault
@@ -141,10 +147,10 @@ struct FaultSource {
         switch target {
         case .anyNode: return NodeSet(any(&random))
         case .allNodes: return NodeSet(count: nodeCount)
-        case .minority:
-            var set = NodeSet()
-            for _ in 0..<(nodeCount - 1) / 2 { set.insert(any(&random)) }
-            return set
+        case .victim:
+            guard nodeCount > 2 else { return NodeSet() }
+            let victimCount = UInt64((nodeCount - 1) / 2)
+            return NodeSet((firstVictim + Int(random.next(below: victimCount))) % nodeCount)
         case .leader: return NodeSet(leader ?? any(&random))
         case .follower: return NodeSet(anyBut(leader, &random))
         case .subject: return NodeSet(subject ?? any(&random))

@@ -308,7 +308,10 @@ final class KeyValueService: SimulatedService {
         }
         let asksForProgress = world.random.chance(1, outOf: 4)
         guard run.isUp(watchers[position].home) else { return }
+        let watch = watchers[position].watchNumber
         _ = run.call(watchers[position].home) { [unowned self] machine in
+            // A node that was paused may take this when the watcher has long gone elsewhere.
+            guard watchers[position].watchNumber == watch else { return }
             watchers[position].pull(machine, asksForProgress: asksForProgress)
             unverifiedWatches = true
         }

@@ -14,6 +14,8 @@ struct SimulatedWatcher {
     var home: Int
     let isWandering: Bool
     private var id: WatchID?
+    /// Counts the watches that it began, gave up or lost: says which one a request belongs to.
+    private(set) var watchNumber = 0
     private var checker = WatchAudit(WatchRequest(range: .all, startRevision: 2))
     /// Where the next watch starts: after what was shown.
     private var nextRevision: Int64 = 2
@@ -26,6 +28,7 @@ struct SimulatedWatcher {
     }
 
     mutating func begin(on machine: KeyValueGroup) {
+        watchNumber += 1
         var request = checker.request
         request.startRevision = nextRevision
         // It pulls when it has time for it; that there is something to pull says nothing to it.
@@ -33,11 +36,13 @@ struct SimulatedWatcher {
     }
 
     mutating func leave(_ machine: KeyValueGroup) {
+        watchNumber += 1
         if let id { machine.cancelWatch(id) }
         id = nil
     }
 
     mutating func end() {
+        watchNumber += 1
         id = nil
     }
 

@@ -94,5 +94,78 @@ extension Scenario {
                     FaultRate(.crash, everyMilliseconds: 4_000, forMilliseconds: 1_000),
                 ]
             }),
+        Scenario(
+            "damaged-log", row: 25, "damage on a minority of disks loses data",
+            .simulated { setup in
+                setup.nodeCount = 5
+                setup.setFastElections()
+                setup.plan.rates = [
+                    FaultRate(.damage, everyMilliseconds: 1_000, forMilliseconds: 500, target: .victim),
+                    FaultRate(.lostWrite, everyMilliseconds: 2_000, target: .victim),
+                    FaultRate(.misdirectedWrite, everyMilliseconds: 2_000, target: .victim),
+                    FaultRate(.crash, everyMilliseconds: 1_000, forMilliseconds: 500),
+                ]
+            }),
+        Scenario(
+            "damaged-snapshot", row: 25, "a damaged snapshot is served, or keeps a node away for ever",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.setTinySnapshots()
+                setup.plan.rates = [
+                    FaultRate(
+                        .damage, everyMilliseconds: 700, forMilliseconds: 400,
+                        amount: DiskDamage(.snapshot, .flippedBit).amount + 1, target: .victim),
+                    FaultRate(
+                        .damage, everyMilliseconds: 700,
+                        amount: DiskDamage(.snapshot, .zeroedBlock).amount + 1, target: .victim),
+                    FaultRate(.crash, everyMilliseconds: 1_000, forMilliseconds: 800),
+                ]
+            }),
+        Scenario(
+            "damaged-anchor", row: 25, "damage to what says how far the log was durable goes unnoticed",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.plan.rates = [
+                    FaultRate(
+                        .damage, everyMilliseconds: 700, forMilliseconds: 400,
+                        amount: DiskDamage(.anchor, .zeroedSector).amount + 1, target: .victim),
+                    FaultRate(
+                        .damage, everyMilliseconds: 1_500, forMilliseconds: 400,
+                        amount: DiskDamage(.members, .flippedBit).amount + 1, target: .victim),
+                    FaultRate(.crash, everyMilliseconds: 1_000, forMilliseconds: 800),
+                ]
+            }),
+        Scenario(
+            "wiped-node", row: 31, "a node that lost its disk comes back as the voter that it was",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.plan.rates = [
+                    FaultRate(.wipe, everyMilliseconds: 1_500, forMilliseconds: 300, target: .victim),
+                    FaultRate(.crash, everyMilliseconds: 800, forMilliseconds: 800),
+                    FaultRate(.cut, everyMilliseconds: 1_500, forMilliseconds: 1_000),
+                ]
+            }),
+        Scenario(
+            "rolled-back-node", row: 31, "a node whose disk was put back to an older state votes again",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.plan.rates = [
+                    // Nothing else goes wrong meanwhile: who was put back is found out by peers that are there.
+                    FaultRate(.rollBack, everyMilliseconds: 6_000, forMilliseconds: 2_500, target: .victim)
+                ]
+            }),
+        Scenario(
+            "helix", row: 39, "every disk is damaged, each in another place, and the cluster is lost",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.plan.world.snapshotEntryCount = 5_000
+                setup.plan.world.segmentSizeBytes = 256 << 10
+                setup.plan.constant = [
+                    Fault(
+                        .damage, atMicroseconds: 1_500_000, durationMicroseconds: 400_000,
+                        nodes: NodeSet(count: 3),
+                        amount: DiskDamage(.log, .flippedBit, isHelix: true).amount)
+                ]
+            }),
     ]
 }

@@ -39,7 +39,7 @@ extension Scenario {
             "clocks", row: 6, "a lease outlives an election because clocks differ",
             .simulated { setup in
                 setup.setFastElections()
-                setup.plan.world.clientPauseMicroseconds = 10_000
+                setup.plan.world.clientPauseMicroseconds = 20_000
                 setup.plan.world.mixture.read = 20
                 setup.plan.rates = [
                     FaultRate(

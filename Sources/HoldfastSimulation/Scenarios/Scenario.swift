@@ -63,7 +63,8 @@ public struct ScenarioSetup: Hashable, Sendable {
 
     static func make(_ change: (inout ScenarioSetup) -> Void) -> ScenarioSetup {
         var setup = ScenarioSetup()
-        setup.plan.world.clientPauseMicroseconds = 10_000
+        setup.plan.world.clientPauseMicroseconds = 40_000
+        setup.plan.turnMicroseconds = 0
         change(&setup)
         return setup
     }

@@ -7,56 +7,63 @@ import WriteAheadLog
 extension SimulationRun {
     func begin(_ fault: Fault) throws(SimulationFailure) {
         switch fault.kind {
-        case .loss, .duplication, .reordering, .delay, .bandwidth, .cut:
-            keep(fault)
-            applyLinkFaults()
-        case .flapping:
+        case .loss, .duplication, .reordering, .delay, .bandwidth, .cut, .flapping:
             keep(fault)
             applyLinkFaults()
         case .reset:
             reset(LinkSet(bits: fault.amount))
-        case .crash:
-            let manner = CrashManner(amount: fault.amount)
-            for number in fault.nodes.numbers where number < nodes.count {
-                crash(number, manner, downMicroseconds: fault.durationMicroseconds)
-            }
-        case .crashAtOperation:
-            for number in fault.nodes.numbers where number < nodes.count && nodes[number] != nil {
-                let last = disks[number].operationCount + Int(fault.amount)
-                restartTimes[number] = downUntil(fault.durationMicroseconds)
-                disks[number].setPlan { $0.number >= last ? .crash : .none }
-            }
-        case .pause:
-            for number in fault.nodes.numbers where number < nodes.count {
-                guard let node = nodes[number], node.backlog == nil else { continue }
-                node.backlog = []
-            }
-            keep(fault)
-        case .syncFailure:
-            for number in fault.nodes.numbers where number < nodes.count && nodes[number] != nil {
-                restartTimes[number] = downUntil(fault.durationMicroseconds)
-                hasDiskFault[number] = true
-                disks[number].setPlan { $0.operation == .synchronize ? .fail(.ioError) : .none }
-            }
-        case .syncStall:
-            for number in fault.nodes.numbers where number < nodes.count {
-                let end = world.now + Interval(nanoseconds: fault.durationMicroseconds * 1_000)
-                world.syncStalledUntil[number] = max(world.syncStalledUntil[number], end)
-            }
-        case .diskFull:
-            for number in fault.nodes.numbers where number < nodes.count {
-                disks[number].setCapacity(disks[number].usedBytes + Int(fault.amount))
-                hasDiskFault[number] = true
-            }
-            keep(fault)
+        case .crash, .crashAtOperation, .pause:
+            beginProcessFault(fault)
+        case .syncFailure, .syncStall, .diskFull:
+            beginDiskFault(fault)
+        case .damage, .lostWrite, .misdirectedWrite, .wipe, .rollBack:
+            // Before a cluster has formed nobody else has what a disk loses.
+            if wasAdmitted.allSatisfy(\.self) { beginLoss(fault) }
         case .drift:
             setDrift(fault.nodes, Int64(fault.amount / 2) * (fault.amount % 2 == 0 ? 1 : -1))
             keep(fault)
         }
     }
 
+    private func beginProcessFault(_ fault: Fault) {
+        for number in fault.nodes.numbers where number < nodes.count && nodes[number] != nil {
+            switch fault.kind {
+            case .crash:
+                crash(
+                    number, CrashManner(amount: fault.amount), downMicroseconds: fault.durationMicroseconds)
+            case .crashAtOperation:
+                let last = disks[number].operationCount + Int(fault.amount)
+                restartTimes[number] = downUntil(fault.durationMicroseconds)
+                disks[number].setPlan { $0.number >= last ? .crash : .none }
+            default:
+                if nodes[number]!.backlog == nil { nodes[number]!.backlog = [] }
+            }
+        }
+        if fault.kind == .pause { keep(fault) }
+    }
+
+    /// The disk fails, or stands still, and says so.
+    private func beginDiskFault(_ fault: Fault) {
+        for number in fault.nodes.numbers where number < nodes.count {
+            switch fault.kind {
+            case .syncFailure:
+                guard nodes[number] != nil else { continue }
+                restartTimes[number] = downUntil(fault.durationMicroseconds)
+                hasDiskFault[number] = true
+                disks[number].setPlan { $0.operation == .synchronize ? .fail(.ioError) : .none }
+            case .syncStall:
+                let end = world.now + Interval(nanoseconds: fault.durationMicroseconds * 1_000)
+                world.syncStalledUntil[number] = max(world.syncStalledUntil[number], end)
+            default:
+                disks[number].setCapacity(disks[number].usedBytes + Int(fault.amount))
+                hasDiskFault[number] = true
+            }
+        }
+        if fault.kind == .diskFull { keep(fault) }
+    }
+
     /// Remembers a fault that lasts, and when it ends.
-    private func keep(_ fault: Fault) {
+    func keep(_ fault: Fault) {
         activeFaults.append(fault)
         guard fault.durationMicroseconds > 0 else { return }
         let number = activeFaults.count - 1
@@ -84,6 +91,14 @@ extension SimulationRun {
             }
         }
         activeFaults[number] = nil
+        if let old = oldDisks.removeValue(forKey: number) {
+            for node in fault.nodes.numbers where node < nodes.count {
+                restartTimes[node] = downUntil(10_000)
+                stop(node, losesPower: false)
+                disks[node].restore(old)
+                wasPutBack[node] = true
+            }
+        }
         try undo(fault)
     }
 
@@ -102,7 +117,8 @@ extension SimulationRun {
             }
         case .drift:
             setDrift(fault.nodes, 0)
-        case .reset, .crash, .crashAtOperation, .syncFailure, .syncStall:
+        case .damage, .lostWrite, .misdirectedWrite, .wipe, .rollBack, .reset, .crash, .crashAtOperation,
+            .syncFailure, .syncStall:
             break
         }
     }
@@ -112,12 +128,14 @@ extension SimulationRun {
         world.faults.stop()
         let lasting = activeFaults.compactMap(\.self)
         for position in activeFaults.indices { activeFaults[position] = nil }
+        oldDisks.removeAll()
         for fault in lasting { try undo(fault) }
         applyLinkFaults()
         for number in nodes.indices {
             world.syncStalledUntil[number] = .zero
             disks[number].setPlan(nil)
             disks[number].setCapacity(nil)
+            disks[number].cancelInjections()
             hasDiskFault[number] = false
             restartTimes[number] = .zero
             resume(number)
@@ -159,11 +177,11 @@ extension SimulationRun {
 
     // MARK: Processes
 
-    private func downUntil(_ microseconds: UInt64) -> Instant {
+    func downUntil(_ microseconds: UInt64) -> Instant {
         world.now + Interval(nanoseconds: 1_000 * max(microseconds, 1_000))
     }
 
-    private func crash(_ number: Int, _ manner: CrashManner, downMicroseconds: UInt64) {
+    func crash(_ number: Int, _ manner: CrashManner, downMicroseconds: UInt64) {
         guard let node = nodes[number] else { return }
         restartTimes[number] = downUntil(downMicroseconds)
         if manner.isWithinWrite {
@@ -186,10 +204,11 @@ extension SimulationRun {
     /// Whether the error is of a fault that was injected: then the node has stopped, as its production code
     /// does, and starts again some time later.
     func diskFailed(_ number: Int, _ error: WriteAheadLogError) -> Bool {
+        timeline.add(world.now, .note("node \(number): \(error)"))
         switch error {
         case .fileSystem(let error) where error.code == .ioError || error.isNoSpace: break
         case .noSpace: break
-        default: return false
+        default: guard mayBeDamaged[number] else { return false }
         }
         restartTimes[number] = max(restartTimes[number], downUntil(500_000))
         stop(number, losesPower: false)
@@ -198,31 +217,45 @@ extension SimulationRun {
 
     /// The node's process ended by itself.
     func ended(_ number: Int, _ ending: NodeEnding) throws(SimulationFailure) {
+        timeline.add(world.now, .note("node \(number) ends: \(ending)"))
         switch ending {
         case .restart:
             restartTimes[number] = max(restartTimes[number], downUntil(10_000))
             stop(number, losesPower: false)
         case .copy(let reason):
-            throw SimulationFailure("admission", "node \(number) takes itself for a copy: \(reason)")
+            guard world.counts[.rollBack] > 0 else {
+                throw SimulationFailure("admission", "node \(number) takes itself for a copy: \(reason)")
+            }
+            // An operator does what the node says.
+            restartTimes[number] = max(restartTimes[number], downUntil(500_000))
+            stop(number, losesPower: false)
+            disks[number].wipe()
         case .failed(let error):
-            guard hasDiskFault[number] else {
-                throw SimulationFailure("recovery", "node \(number) cannot take part: \(error)")
-            }
-            restartTimes[number] = max(restartTimes[number], downUntil(500_000))
-            stop(number, losesPower: false)
+            try diskEnded(number, "node \(number) cannot take part: \(error)")
         case .cannotRemember(let error):
-            guard hasDiskFault[number] else {
-                throw SimulationFailure("members", "node \(number): \(error)")
-            }
-            restartTimes[number] = max(restartTimes[number], downUntil(500_000))
-            stop(number, losesPower: false)
+            try diskEnded(number, "node \(number) cannot remember its peers: \(error)")
         }
+    }
+
+    /// The process ended because of its disk. That may be, if the disk was made to fail; then somebody starts
+    /// it again.
+    private func diskEnded(_ number: Int, _ reason: String) throws(SimulationFailure) {
+        guard hasDiskFault[number] || mayBeDamaged[number] else {
+            throw SimulationFailure("recovery", reason)
+        }
+        restartTimes[number] = max(restartTimes[number], downUntil(500_000))
+        stop(number, losesPower: false)
     }
 
     /// A node that was starting died of a fault.
     func recoveryWasInterrupted(_ number: Int) -> Bool {
         let disk = disks[number]
-        guard disk.isCrashed || hasDiskFault[number] else { return false }
+        guard disk.isCrashed || hasDiskFault[number] || mayBeDamaged[number] else { return false }
+        if !disk.isCrashed, !hasDiskFault[number] {
+            // Peers cannot help, as where a write to the node's identity was lost. An operator does what the
+            // error says: the node comes back with an empty directory.
+            disk.wipe()
+        }
         if !isFull(number) { hasDiskFault[number] = false }
         disk.setPlan(nil)
         disk.restart(after: world.random.chance(1, outOf: 2) ? .power : .process)
@@ -231,7 +264,7 @@ extension SimulationRun {
         return true
     }
 
-    private func stop(_ number: Int, losesPower: Bool) {
+    func stop(_ number: Int, losesPower: Bool) {
         guard let node = nodes[number] else { return }
         noteRarePaths(of: node)
         if node.machine != nil { service.nodeStopped(number, in: self) }
@@ -239,6 +272,10 @@ extension SimulationRun {
         world.sessions[number] = 0
         disks[number].setPlan(nil)
         hasDiskFault[number] = isFull(number)
+        // What says how far the log was durable is written without a sync: where the power fails as well, a
+        // write that was lost shortly before is lost without a trace (decision 4 says so).
+        let losesPower = losesPower && !hasLostWrite[number]
+        hasLostWrite[number] = false
         disks[number].restart(after: losesPower ? .power : .process)
         for other in nodes.indices where other != number && world.network.canReach(from: number, to: other) {
             world.add(

@@ -16,9 +16,19 @@ final class SimulationRun<Service: SimulatedService> {
     private var lastSession: UInt64 = 0
     private var trace = TraceHash()
     private(set) var eventCount = 0
-    private var timeline = Timeline()
+    var timeline = Timeline()
     /// Faults that last, by number; `nil` where they are over.
     var activeFaults: [Fault?] = []
+    /// What disks were when a fault began that will put them back, by the fault's number.
+    var oldDisks: [Int: SimulatedFileSystem] = [:]
+    /// Whether something on a node's disk was damaged in this run.
+    var mayBeDamaged: [Bool]
+    /// Whether a write to the node's disk may have been lost or misdirected since the node started.
+    var hasLostWrite: [Bool]
+    /// Whether each node has ever taken part.
+    private(set) var wasAdmitted: [Bool]
+    /// Whether a node's disk was put back to an older state in this run.
+    var wasPutBack: [Bool]
     /// Whether a node's disk may fail at the moment, so that its stopping is no fault of its own.
     var hasDiskFault: [Bool]
     /// When each node that is down starts again.
@@ -38,6 +48,10 @@ final class SimulationRun<Service: SimulatedService> {
         service = makeService(settings, plan)
         nodes = Array(repeating: nil, count: settings.nodeCount)
         restartTimes = Array(repeating: .zero, count: settings.nodeCount)
+        mayBeDamaged = Array(repeating: false, count: settings.nodeCount)
+        wasPutBack = Array(repeating: false, count: settings.nodeCount)
+        hasLostWrite = Array(repeating: false, count: settings.nodeCount)
+        wasAdmitted = Array(repeating: false, count: settings.nodeCount)
         hasDiskFault = Array(repeating: false, count: settings.nodeCount)
         let diskSeed = world.random.next()
         disks = (0..<settings.nodeCount).map { SimulatedFileSystem(seed: diskSeed &+ UInt64($0)) }
@@ -255,6 +269,7 @@ final class SimulationRun<Service: SimulatedService> {
             node = try Node(
                 number: number, disk: disks[number], session: lastSession, service: service, world: world)
         } catch {
+            timeline.add(world.now, .note("node \(number) does not start: \(error)"))
             // It died, or ran out of space, within its recovery, and tries again.
             if recoveryWasInterrupted(number) { return }
             throw SimulationFailure("recovery", "node \(number) does not start: \(error)")
@@ -273,10 +288,14 @@ final class SimulationRun<Service: SimulatedService> {
     /// The node takes part from now on.
     private func admitted(_ node: Node) {
         do throws(SimulationFailure) {
-            try world.checker.noteRestart(node.number, core: node.replica.core)
+            try world.checker.noteRestart(
+                node.number, core: node.replica.core,
+                hasForgotten: wasPutBack[node.number]
+                    || node.admission.rarePaths.contains(.adoptedByLeader))
         } catch {
             world.note(error)
         }
+        wasAdmitted[node.number] = true
         service.nodeStarted(node.number, in: self)
         world.observe(.started, node.number)
     }

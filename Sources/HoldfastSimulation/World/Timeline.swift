@@ -5,6 +5,7 @@ struct Timeline {
     enum Item {
         case event(SimulationEvent)
         case fault(Fault)
+        case note(String)
     }
 
     private static let capacity = 128
@@ -27,6 +28,7 @@ struct Timeline {
             return switch item {
             case .event(let event): "\(since)  \(event.text)"
             case .fault(let fault): "\(since)  FAULT \(fault.text)"
+            case .note(let text): "\(since)  \(text)"
             }
         }
     }
