@@ -33,7 +33,7 @@ enum KeyValueHistories {
         case 6: return .delete(key)
         case 7:
             return .transaction(
-                conditions: [KeyValueCondition(key: key, .greater, .version(Int64(random.next(below: 3))))],
+                conditions: [condition(key, number, &random)],
                 success: [.put(key: key, value: value), .get(KeySpan(key: key))],
                 failure: [.get(KeySpan(key: key))])
         case 8: return .step(.get(KeySpan(key: self.key(0), end: self.key(keyCount))))
@@ -44,6 +44,20 @@ enum KeyValueHistories {
                     .put(key: key, value: value),
                     .put(key: self.key(random.next(below: 2) + keyCount), value: value),
                 ], failure: [])
+        }
+    }
+
+    private static func condition(
+        _ key: [UInt8], _ number: Int, _ random: inout SeededRandom
+    ) -> KeyValueCondition {
+        let relations: [KeyValueCondition.Relation] = [.equal, .notEqual, .less, .greater]
+        let relation = relations[Int(random.next(below: 4))]
+        let small = Int64(random.next(below: 3))
+        switch random.next(below: 4) {
+        case 0: return KeyValueCondition(key: key, relation, .version(small))
+        case 1: return KeyValueCondition(key: key, relation, .createRevision(Int64(number / 2) + small))
+        case 2: return KeyValueCondition(key: key, relation, .modRevision(Int64(number / 2) + small))
+        default: return KeyValueCondition(key: key, relation, .value(Array("value\(number / 2)".utf8)))
         }
     }
 

@@ -85,6 +85,7 @@ import Testing
         #expect(broken(grants: grants, ends: [(2, 7)], writes: [(1, 3, 8), (0, 2, 9)]) == "tokens fence")
         #expect(broken(grants: [(0, 2, 2)], writes: [(1, 3, 8), (0, 2, 9)]) == "tokens fence")
         #expect(broken(grants: [(0, 2, 2)], writes: [(0, 2, 2)]) == "tokens fence")
+        #expect(broken(grants: [(0, 2, 2)], ends: [(2, 7)], writes: [(0, 2, 9)]) == "tokens fence")
     }
 
     // MARK: Queues
