@@ -15,6 +15,7 @@ public enum RarePath: UInt8, CaseIterable, Hashable, Sendable {
     case conflictReplacedWhilePersisting
     case previousEntryMissing
     case previousEntryConflicts
+    case acknowledgedEntryMissing
     case staleLeaderAnswered
     case commitWaitsForOwnTerm
     case answerHeldForEarlierPersist

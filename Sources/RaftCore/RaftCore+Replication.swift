@@ -170,7 +170,11 @@ extension RaftCore {
             // The logs agree no later than where this node's own log has a term that the member's may have.
             let candidate = log.lastIndex(upTo: min(hint.index, rejected), withTermAtMost: hint.term)
             let limit = max(rejected, LogIndex(1))
-            progress[position].next = max(min(candidate.next, limit), progress[position].match.next)
+            let next = max(min(candidate.next, limit), progress[position].match.next)
+            // A member that lacks what it had acknowledged has a disk that lost it. Asked again at once it would
+            // answer the same at once: the next heartbeat asks.
+            guard next < progress[position].next else { return rarePaths.insert(.acknowledgedEntryMissing) }
+            progress[position].next = next
             progress[position].probeUnderWay = nil
         }
     }

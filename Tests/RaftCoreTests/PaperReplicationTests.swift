@@ -101,6 +101,21 @@ import Testing
         #expect(!lone.core.status.members[0].isProbing)
     }
 
+    /// A disk that lost an entry without a trace: its node is asked again with each heartbeat, not at once.
+    @Test func forgottenAcknowledgementMakesNoStorm() {
+        var lone = LoneCore(terms: [1, 1, 1])
+        _ = lone.becomeLeader()
+        _ = lone.answer(.matched(index(4)), from: 2)
+        lone.core.peerConnected(node(2), now: lone.now)
+        #expect(lone.turn().appends.map(\.append.previous.index) == [index(4)])
+        for _ in 0..<3 {
+            #expect(lone.answer(.mismatch(rejected: index(4), hint: position(3, 1)), from: 2).isEmpty)
+            let asked = lone.pass(lone.core.settings.heartbeatIntervalMilliseconds).appends
+            #expect(asked.filter { $0.to == node(2) }.map(\.append.previous.index) == [index(4)])
+        }
+        #expect(lone.core.rarePaths.contains(.acknowledgedEntryMissing))
+    }
+
     // MARK: Section 5.3, the follower
 
     @Test(arguments: [

@@ -108,8 +108,10 @@ extension NodeAdmission {
         guard verdict.incarnation == incarnation else { return }
         peers[position].verdict = verdict.judgement
         switch verdict.judgement {
-        case .welcome, .noted, .cannotTell:
+        case .welcome, .noted:
             return
+        case .cannotTell:
+            if mode == .asking, !canBeKnownToBeFirst { giveUpFirstStart(now: now) }
         case .unknown:
             if mode == .asking { admitIfKnownToBeFirst(now: now) }
         case .known:
@@ -141,6 +143,22 @@ extension NodeAdmission {
         }
         mode = .admitted
         effects.append(.admitted(.firstStart))
+    }
+
+    /// Whether enough peers may still say that they know no other directory.
+    private var canBeKnownToBeFirst: Bool {
+        let others = peers.filter { membership.isVoter($0.node) }
+        let possible = others.filter { $0.verdict == nil || $0.verdict == .unknown }.count
+        return possible >= min(neededStrangers, others.count)
+    }
+
+    /// Peers that lost what they knew cannot tell whether this node is new. A leader can adopt it either way.
+    private func giveUpFirstStart(now: Instant) {
+        effects.append(
+            .report(
+                "too many peers have lost what they knew of this node; it will be adopted by a leader",
+                isWarning: true))
+        beginAdopting(now: now)
     }
 
     private func wasPutBack(_ verdict: Verdict, by node: NodeID, now: Instant) {

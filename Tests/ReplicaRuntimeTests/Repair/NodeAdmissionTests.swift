@@ -66,6 +66,29 @@ import WriteAheadLog
         #expect(admission.standing(of: NodeID(2)) == .apart)
     }
 
+    /// A peer that lost its memory will never say that it knows no other: without a way on, the node would wait
+    /// for ever although a leader could adopt it.
+    @Test func peersThatCannotTellLeadToAdoption() {
+        let admission = NodeAdmission(
+            nodeID: NodeID(1), group: GroupID(1),
+            membership: Membership(voters: [NodeID(1), NodeID(2), NodeID(3)]), directory: DirectoryID(1),
+            startCount: 1, incarnation: 1, records: [], start: .fresh, now: .zero)
+        for peer in [2, 3] { admission.peerConnected(NodeID(UInt64(peer)), now: .zero) }
+        _ = admission.takeEffects()
+        func hear(_ judgement: Verdict.Judgement, from peer: UInt64) -> [AdmissionEffect] {
+            admission.receive(
+                .verdict(Verdict(judgement: judgement, incarnation: 1)), from: NodeID(peer), now: .zero)
+            return admission.takeEffects()
+        }
+        #expect(hear(.unknown, from: 3).isEmpty)
+        let effects = hear(.cannotTell, from: 2)
+        let asked = effects.contains { effect in
+            if case .send(.adoptionRequest, to: NodeID(3)) = effect { true } else { false }
+        }
+        #expect(asked)
+        #expect(!admission.isActive)
+    }
+
     // MARK: Exact restoration
 
     @Test func aHoleInTheMiddleIsFilled() {
