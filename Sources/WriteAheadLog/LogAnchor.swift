@@ -63,15 +63,15 @@ struct LogAnchor: Hashable, Sendable {
     /// Whether both position slots are intact, so that the newest one is the last that was written.
     var hasAllPositions: Bool { !positions.contains(nil) }
 
-    /// The newest votes, if none newer can have been lost: an unfinished write leaves one slot, and so does
-    /// damage, but after damage the positions tell of a newer generation.
+    /// The newest votes, if none newer can have been lost. An unfinished write spoils one slot, and so does
+    /// damage; a write that the disk lost leaves both slots intact and old. The positions tell of a newer
+    /// generation.
     var trustedVotes: Votes? {
         guard let newest = newestVotes else { return nil }
-        if !votes.contains(nil) { return newest }
-        guard hasAllPositions, let known = newestPositions?.voteGeneration, newest.generation >= known else {
-            return nil
+        guard let known = newestPositions?.voteGeneration else {
+            return votes.allSatisfy({ $0 != nil }) ? newest : nil
         }
-        return newest
+        return newest.generation >= known ? newest : nil
     }
 
     /// The last batch that was durable for certain.

@@ -299,4 +299,18 @@ struct AnchorTests {
         }
         #expect(left.groups.count == written.model.groups.count)
     }
+
+    /// Found by the simulator: the disk lost the write of a vote to its slot, and later the batch with the vote.
+    @Test func aVoteThatTheDiskLostIsNoticed() {
+        var anchor = LogAnchor()
+        anchor.votes = [
+            LogAnchor.Votes(generation: 2, sequence: 5, groups: []),
+            LogAnchor.Votes(generation: 1, sequence: 3, groups: []),
+        ]
+        #expect(anchor.trustedVotes?.generation == 2)
+        anchor.positions = [LogAnchor.Positions(sequence: 9, voteGeneration: 2, groups: []), nil]
+        #expect(anchor.trustedVotes?.generation == 2)
+        anchor.positions = [LogAnchor.Positions(sequence: 9, voteGeneration: 3, groups: []), nil]
+        #expect(anchor.trustedVotes == nil)
+    }
 }

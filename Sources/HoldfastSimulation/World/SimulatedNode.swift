@@ -69,6 +69,8 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
     /// Messages of peers that are being remembered.
     private var kept: [(peer: NodeID, message: RaftMessage)] = []
     private var repairCheck: (any SnapshotRestorer)?
+    /// What the admission says for people.
+    var onReport: (String) -> Void = { _ in }
     private var isCarryingOut = false
     /// The start of each peer's process that this node is connected to, by the peer's number.
     var peerSessions: [UInt64]
@@ -121,6 +123,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
 
     /// Begins to take part, or to ask for admission.
     func start() {
+        for damage in opened.damages { onReport(damage) }
         if admission.isActive, let whole = opened.takeWhole() { run(whole) }
         carryOutAdmission()
         setTimer()
@@ -184,7 +187,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
             }
         case .restart(let reason): ending = .restart(reason)
         case .stop(let reason): ending = .copy(reason)
-        case .report: break
+        case .report(let text, _): onReport(text)
         }
     }
 

@@ -276,6 +276,7 @@ final class SimulationRun<Service: SimulatedService> {
         }
         nodes[number] = node
         world.sessions[number] = node.session
+        node.onReport = { [unowned self] in timeline.add(world.now, .note("node \(number): \($0)")) }
         node.onAdmitted = { [unowned self, unowned node] in admitted(node) }
         node.start()
         node.endEvent()
