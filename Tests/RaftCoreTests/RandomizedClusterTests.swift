@@ -55,7 +55,7 @@ import Testing
         #expect(answeredReads > 5 * Int(Self.seeds))
         let faults = Self.faults[combination / 5]
         if faults.crash > 0 || (faults.partition > 0 && combination % 5 != 0) {
-            #expect(leaders >= 2 * Int(Self.seeds))
+            #expect(2 * leaders >= 3 * Int(Self.seeds))
         }
         if faults.snapshot > 0, combination % 5 != 0 { #expect(restores > 0) }
     }

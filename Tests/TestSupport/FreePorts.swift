@@ -25,6 +25,21 @@ public enum FreePorts {
         }
     }
 
+    /// The first of so many ports in a row; none of them was given out for a long time.
+    public static func take(consecutive count: Int) throws -> Int {
+        try last.withLock { last in
+            for _ in 0..<16_000 {
+                let base = last + 1 + count > 28_999 ? 13_000 : last + 1
+                if (base..<base + count).allSatisfy(isFree) {
+                    last = base + count - 1
+                    return base
+                }
+                last = base
+            }
+            throw NoneLeft()
+        }
+    }
+
     /// A base port for `holdfast dev` with three nodes.
     public static func takeBase() throws -> Int {
         for base in stride(from: 10_000 + Int(getpid()) % 1_300 * 2, to: 12_700, by: 2)

@@ -31,10 +31,15 @@ struct SafetyChecker {
     private(set) var committed: [Entry] = []
     private var takenCount = 0
     private var views: [NodeView]
+    /// Whom each node has voted for, by term. Looked up, never iterated.
+    private var votes: [[Term: NodeID]]
+    /// What was found where nothing can be thrown.
+    private var broken: SimulationFailure?
     private let isAlone: Bool
 
     init(nodeCount: Int) {
         views = Array(repeating: NodeView(), count: nodeCount)
+        votes = Array(repeating: [:], count: nodeCount)
         isAlone = nodeCount == 1
     }
 
@@ -53,6 +58,20 @@ struct SafetyChecker {
         default:
             views[node].sentTerm = max(views[node].sentTerm, message.term)
         }
+        switch message.body {
+        case .voteRequest: noteVote(node, message.from, message.term)
+        case .voteResponse(granted: true): noteVote(node, message.to, message.term)
+        default: break
+        }
+    }
+
+    /// At most one vote in a term, a candidate's own included (Raft paper, section 5.2).
+    private mutating func noteVote(_ node: Int, _ candidate: NodeID, _ term: Term) {
+        let earlier = votes[node].updateValue(candidate, forKey: term)
+        if let earlier, earlier != candidate {
+            broken = SimulationFailure(
+                "one vote in a term", "node \(node) voted for \(earlier) and \(candidate) in term \(term)")
+        }
     }
 
     /// A crash may lose what a node knew to be committed, but never what it has told others. (`hasForgotten`:
@@ -66,6 +85,8 @@ struct SafetyChecker {
                 "durable term",
                 "node \(node) answered in term \(views[node].sentTerm), and came back in \(core.term)")
         }
+        // An adopted node may vote again in a term in which its old vote cannot win any more.
+        if hasForgotten { votes[node] = [:] }
         let sentTerm = views[node].sentTerm
         views[node] = NodeView()
         views[node].sentTerm = hasForgotten ? core.term : sentTerm
@@ -75,6 +96,7 @@ struct SafetyChecker {
     mutating func check(
         _ node: Int, _ core: borrowing RaftCore, _ world: World
     ) throws(SimulationFailure) {
+        if let broken { throw broken }
         let view = views[node]
         views[node].checksUntilFullScan -= 1
         let isScan = views[node].checksUntilFullScan == 0

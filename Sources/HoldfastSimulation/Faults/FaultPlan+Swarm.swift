@@ -99,7 +99,7 @@ extension WorldSettings {
         world.snapshotEntryCount = 10 << Int(random.next(below: 6))
         world.trailingEntryCount = 1 << Int(random.next(below: 6))
         world.segmentSizeBytes = (16 << 10) << Int(random.next(below: 3))
-        world.snapshotChunkSizeBytes = 256 << Int(random.next(below: 8))
+        world.snapshotChunkSizeBytes = 2_048 << Int(random.next(below: 8) / 2)
         world.maximumAppendSizeBytes = 512 << Int(random.next(below: 8))
         if random.chance(1, outOf: 8) { world.quotaBytes = 20_000 + Int(random.next(below: 40_000)) }
         world.mixture = ClientMixture.swarm(&random)

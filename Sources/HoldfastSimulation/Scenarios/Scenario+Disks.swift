@@ -107,6 +107,13 @@ extension Scenario {
                 ]
             }),
         Scenario(
+            "damaged-voter", row: 25,
+            "what is left of a damaged log votes for a node that lacks what was lost",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.plan.constant = damagedVoter
+            }),
+        Scenario(
             "damaged-snapshot", row: 25, "a damaged snapshot is served, or keeps a node away for ever",
             .simulated { setup in
                 setup.setFastElections()
@@ -167,5 +174,16 @@ extension Scenario {
                         amount: DiskDamage(.log, .flippedBit, isHelix: true).amount)
                 ]
             }),
+    ]
+
+    /// The last of three nodes is away while the others go on; they stop, the second one's log is damaged, and
+    /// it comes back with the last one, before the first.
+    private static let damagedVoter = [
+        Fault(.crash, atMicroseconds: 1_500_000, durationMicroseconds: 2_000_000, nodes: NodeSet(2)),
+        Fault(.crash, atMicroseconds: 3_000_000, durationMicroseconds: 6_000_000, nodes: NodeSet(0)),
+        Fault(.crash, atMicroseconds: 3_000_000, durationMicroseconds: 300_000, nodes: NodeSet(1)),
+        Fault(
+            .damage, atMicroseconds: 3_100_000, nodes: NodeSet(1),
+            amount: DiskDamage(.log, .zeroedBlock).amount),
     ]
 }

@@ -17,8 +17,7 @@ extension SimulationRun {
         case .syncFailure, .syncStall, .diskFull:
             beginDiskFault(fault)
         case .damage, .lostWrite, .misdirectedWrite, .wipe, .rollBack:
-            // Before a cluster has formed nobody else has what a disk loses.
-            if wasAdmitted.allSatisfy(\.self) { beginLoss(fault) }
+            beginLoss(fault)
         case .drift:
             setDrift(fault.nodes, Int64(fault.amount / 2) * (fault.amount % 2 == 0 ? 1 : -1))
             keep(fault)
@@ -240,7 +239,8 @@ extension SimulationRun {
     /// The process ended because of its disk. That may be, if the disk was made to fail; then somebody starts
     /// it again.
     private func diskEnded(_ number: Int, _ reason: String) throws(SimulationFailure) {
-        guard hasDiskFault[number] || mayBeDamaged[number] else {
+        // A failed sync may come after the fault that made the disk fail has ended.
+        guard hasDiskFault[number] || mayBeDamaged[number] || world.counts[.syncFailure] > 0 else {
             throw SimulationFailure("recovery", reason)
         }
         restartTimes[number] = max(restartTimes[number], downUntil(500_000))

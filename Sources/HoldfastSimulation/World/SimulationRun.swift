@@ -25,8 +25,6 @@ final class SimulationRun<Service: SimulatedService> {
     var mayBeDamaged: [Bool]
     /// Whether a write to the node's disk may have been lost or misdirected since the node started.
     var hasLostWrite: [Bool]
-    /// Whether each node has ever taken part.
-    private(set) var wasAdmitted: [Bool]
     /// Whether a node's disk was put back to an older state in this run.
     var wasPutBack: [Bool]
     /// Whether a node's disk may fail at the moment, so that its stopping is no fault of its own.
@@ -51,7 +49,6 @@ final class SimulationRun<Service: SimulatedService> {
         mayBeDamaged = Array(repeating: false, count: settings.nodeCount)
         wasPutBack = Array(repeating: false, count: settings.nodeCount)
         hasLostWrite = Array(repeating: false, count: settings.nodeCount)
-        wasAdmitted = Array(repeating: false, count: settings.nodeCount)
         hasDiskFault = Array(repeating: false, count: settings.nodeCount)
         let diskSeed = world.random.next()
         disks = (0..<settings.nodeCount).map { SimulatedFileSystem(seed: diskSeed &+ UInt64($0)) }
@@ -296,7 +293,6 @@ final class SimulationRun<Service: SimulatedService> {
         } catch {
             world.note(error)
         }
-        wasAdmitted[node.number] = true
         service.nodeStarted(node.number, in: self)
         world.observe(.started, node.number)
     }

@@ -34,11 +34,7 @@ enum BuiltProgram {
 
     /// Ports for so many nodes, one after the other.
     static func basePort(nodes: Int) throws -> Int {
-        for _ in 0..<1_000 {
-            let base = try FreePorts.take()
-            if (base..<base + 10 * nodes).allSatisfy({ FreePorts.isFree($0) }) { return base }
-        }
-        throw TestFailure("there are no \(10 * nodes) free ports in a row")
+        try FreePorts.take(consecutive: 10 * nodes)
     }
 }
 
