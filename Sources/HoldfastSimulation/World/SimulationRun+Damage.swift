@@ -8,6 +8,8 @@ extension SimulationRun {
         for number in fault.nodes.numbers where number < nodes.count {
             switch fault.kind {
             case .lostWrite, .misdirectedWrite:
+                // A disk that loses a vote, its copy and the mark that tells of both leaves no trace.
+                if hasLostWrite[number] { continue }
                 mayBeDamaged[number] = true
                 hasLostWrite[number] = true
                 let place = 512 * Int(fault.amount)
