@@ -42,7 +42,8 @@ enum Architecture {
             [
                 "ConsensusTypes", "KeyValueCore", "WriteAheadLog", "PeerTransport", "ReplicaRuntime",
                 "EtcdAPI",
-                "EtcdClient", "HoldfastSimulation", "HoldfastChaos", "ArgumentParser", "Logging", "SystemPackage",
+                "EtcdClient", "HoldfastSimulation", "HoldfastChaos", "ArgumentParser", "Logging",
+                "SystemPackage",
             ] + sockets + http + system
         ),
         // Below Tests, not Sources: what several test targets share.
