@@ -47,6 +47,14 @@ extension SimulatedFileSystem {
         }
     }
 
+    /// Where the last part of the file ends, in pages, that holds anything but zeros.
+    public func usedSizeBytes(of path: FilePath) throws(FileSystemError) -> Int {
+        try state.withLock { (state) throws(FileSystemError) -> Int in
+            let inode = try state.disk.file(path.string, .read)
+            return state.disk[inode].usedPages.last?.upperBound ?? 0
+        }
+    }
+
     /// Does this to the next operation of the kind (on this file, where one is given), before the plan is
     /// asked, and to none after it: loses or misdirects a write, fails a sync.
     public func injectOnce(

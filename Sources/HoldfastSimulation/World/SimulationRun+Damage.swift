@@ -63,7 +63,8 @@ extension SimulationRun {
         if damage.isHelix {
             // The oldest files are most alike on all nodes.
             let file = files[files.count / 2]
-            let part = file.sizeBytes / nodes.count
+            // What was allocated in advance holds nothing that could be damaged.
+            let part = ((try? disk.usedSizeBytes(of: file.path)) ?? 0) / nodes.count
             let offset = number * part + Int(world.random.next(below: UInt64(max(part / 2, 1))))
             _ = try? disk.damage(manner, of: file.path, at: offset)
         } else {
