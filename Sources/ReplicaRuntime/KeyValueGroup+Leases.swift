@@ -103,7 +103,7 @@ extension KeyValueGroup {
         case .leaseNotFound:
             leaderCalls.take(number)?.completion(.failure(.keyValue(.leaseNotFound)))
         case .notLeader:
-            rarePaths.insert(.leaderCallRefused)
+            ownRarePaths.insert(.leaderCallRefused)
             break  // Asked again when the leader is known, or timed out.
         }
     }
@@ -131,9 +131,11 @@ extension KeyValueGroup {
     /// A new leader does not know how much of each lease its predecessor had used up, so it gives every one
     /// its full time again. It does so once its own first entry is applied: then it knows all leases.
     func startLeaseClocksIfLeader(now: Instant) {
-        guard isLeader, leaseTerm != leadership.term, lastAppliedTerm == leadership.term else { return }
+        guard isLeader, leaseTerm != leadership.term, proposals.lastAppliedTerm == leadership.term else {
+            return
+        }
         leaseTerm = leadership.term
-        if !store.leaseGrants.isEmpty { rarePaths.insert(.leaseClocksPromoted) }
+        if !store.leaseGrants.isEmpty { ownRarePaths.insert(.leaseClocksPromoted) }
         leases.promote(
             store.leaseGrants, extendingBy: .milliseconds(settings.leaseExtensionMilliseconds), now: now)
     }
@@ -158,7 +160,7 @@ extension KeyValueGroup {
         guard leaseTerm == replica.core.term, replica.core.role == .leader else { return }
         let expired = leases.expired(at: now, limit: KeyValueGroup.maximumExpiredAtOnce)
         guard !expired.isEmpty else { return }
-        rarePaths.insert(.leaseExpiryProposed)
+        ownRarePaths.insert(.leaseExpiryProposed)
         let proposals = expired.map { lease in
             Proposal(
                 id: .none,

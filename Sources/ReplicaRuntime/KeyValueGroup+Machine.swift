@@ -5,10 +5,7 @@ import RaftCore
 extension KeyValueGroup: ReplicaMachine {
     public func apply(_ entries: [Entry], now: Instant) {
         for entry in entries {
-            if entry.term > lastAppliedTerm {
-                lastAppliedTerm = entry.term
-                proposeAgain(before: entry.term)
-            }
+            proposals.noteApplying(entry.term)
             guard entry.kind == .command else { continue }
             let command: Command
             do throws(ByteDecodingError) {
@@ -20,9 +17,7 @@ extension KeyValueGroup: ReplicaMachine {
             let result = store.apply(command)
             watches.noteApplied(store)
             noteLease(command, result: result, now: now)
-            guard entry.proposal.session == session,
-                let proposal = pending.take(entry.proposal.sequence)
-            else { continue }
+            guard let proposal = proposals.take(applied: entry.proposal) else { continue }
             switch result {
             case .success(let value): proposal.completion(.success(value))
             case .failure(let error): proposal.completion(.failure(.keyValue(error)))
@@ -45,13 +40,9 @@ extension KeyValueGroup: ReplicaMachine {
             preconditionFailure("a snapshot was restored by something else than this machine's restorer")
         }
         store = restored
-        lastAppliedTerm = metadata.term
+        let unknown = proposals.restore(metadata.term)
         watches.noteApplied(store)
-        // The entries that the snapshot stands for may hold these proposals, or may not.
-        for proposal in pending.takeAll(where: { $0.term != nil }) {
-            rarePaths.insert(.proposalsUnknownAfterSnapshot)
-            proposal.completion(.failure(.timeoutLeaderFailure))
-        }
+        for ended in unknown { ended.tell() }
         environment.scheduleTurn()
     }
 
@@ -70,7 +61,7 @@ extension KeyValueGroup: ReplicaMachine {
 
     public func turnEnded(now: Instant) {
         guard !isStopped else { return }
-        proposeOutbox(now: now)
+        proposals.propose(to: replica, now: now)
         askForReads(now: now)
         tellWatchers()
         if store.hasHistoryToPrune, store.prune(maximumRecords: KeyValueGroup.pruneStep) {
@@ -79,7 +70,7 @@ extension KeyValueGroup: ReplicaMachine {
     }
 
     public var nextDeadline: Instant {
-        let waiting = pending.count > 0 || !reads.isEmpty || !leaderCalls.isEmpty
+        let waiting = !proposals.isEmpty || !reads.isEmpty || !leaderCalls.isEmpty
         let expiry = waiting ? nextExpiryCheck : .distantFuture
         return min(expiry, leases.nextDeadline ?? .distantFuture)
     }
@@ -97,7 +88,7 @@ extension KeyValueGroup: ReplicaMachine {
     private func updateDiskSpace(now: Instant) {
         let isOverQuota = store.sizeBytes > settings.quotaBytes
         if isOverQuota != self.isOverQuota {
-            if isOverQuota { rarePaths.insert(.quotaExceeded) }
+            if isOverQuota { ownRarePaths.insert(.quotaExceeded) }
             self.isOverQuota = isOverQuota
             applyDiskSpace(now: now)
         }

@@ -18,18 +18,11 @@ public final class KeyValueGroup {
     public internal(set) var leaderChangeCount = 0
 
     let nodeID: NodeID
-    /// Unique to this start of this process; names its proposals.
-    let session: UInt64
     let clock: () -> Instant
     public internal(set) var replica: Replica<KeyValueGroup>!
     unowned let environment: any ReplicaEnvironment
 
-    var pending = PendingProposals<CommandResult>()
-    /// What was proposed in this turn, or waits for a leader.
-    var outbox: [Proposal] = []
-    /// The peers to which links were made in this turn.
-    var reconnectedPeers: [NodeID] = []
-    var lastAppliedTerm: Term = .zero
+    var proposals: ProposalQueue<CommandResult>
     var reads = ReadGathering()
     var leases = LeaseClock()
     /// The term in which the lease clocks run here; they start once the leader has applied its first entry.
@@ -41,7 +34,12 @@ public final class KeyValueGroup {
     var nextExpiryCheck = Instant.distantFuture
     public internal(set) var isStopped = false
     /// Which rare branches the group has taken. Nothing depends on it.
-    public internal(set) var rarePaths = RarePathSet()
+    public var rarePaths: RarePathSet {
+        var result = ownRarePaths
+        result.formUnion(proposals.rarePaths)
+        return result
+    }
+    var ownRarePaths = RarePathSet()
     var isOverQuota = false
     var logSpace = DiskSpace.ample
     /// Called when something came from a peer that only the node above understands.
@@ -54,7 +52,7 @@ public final class KeyValueGroup {
         clock: @escaping () -> Instant
     ) {
         self.nodeID = nodeID
-        self.session = session
+        proposals = ProposalQueue(session: session)
         self.store = store
         watches = WatchRegistry(store: store)
         self.settings = settings
@@ -65,22 +63,19 @@ public final class KeyValueGroup {
 
     public func attach(_ replica: Replica<KeyValueGroup>) {
         self.replica = replica
-        lastAppliedTerm = replica.appliedTerm
+        _ = proposals.restore(replica.appliedTerm)
     }
 
     public var isLeader: Bool { leadership.role == .leader }
 
     /// Proposals whose outcome is not known yet.
-    public var pendingProposalCount: Int { pending.count }
+    public var pendingProposalCount: Int { proposals.count }
 
     /// Answers everyone who waits and takes nothing more.
     public func stop() {
         guard !isStopped else { return }
         isStopped = true
-        for proposal in pending.takeAll(where: { _ in true }) {
-            proposal.completion(.failure(proposal.term == nil ? .stopped : .timeout))
-        }
-        outbox = []
+        for ended in proposals.takeAll() { ended.tell() }
         for completion in reads.takeAll() {
             completion(.stopped)
         }

@@ -4,14 +4,10 @@ import RaftCore
 extension StateMachineGroup: ReplicaMachine {
     public func apply(_ entries: [Entry], now: Instant) {
         for entry in entries {
-            if entry.term > lastAppliedTerm {
-                lastAppliedTerm = entry.term
-                proposeAgain(before: entry.term)
-            }
+            proposals.noteApplying(entry.term)
             guard entry.kind == .command else { continue }
             let result = state.apply(entry.payload)
-            guard entry.proposal.session == session, let proposal = pending.take(entry.proposal.sequence)
-            else { continue }
+            guard let proposal = proposals.take(applied: entry.proposal) else { continue }
             proposal.completion(.success(result))
         }
     }
@@ -29,12 +25,8 @@ extension StateMachineGroup: ReplicaMachine {
             preconditionFailure("a snapshot was restored by something else than this machine's restorer")
         }
         state = restored
-        lastAppliedTerm = metadata.term
-        // The entries that the snapshot stands for may hold these proposals, or may not.
-        for proposal in pending.takeAll(where: { $0.term != nil }) {
-            rarePaths.insert(.proposalsUnknownAfterSnapshot)
-            proposal.completion(.failure(.timeoutLeaderFailure))
-        }
+        let unknown = proposals.restore(metadata.term)
+        for ended in unknown { ended.tell() }
         environment.scheduleTurn()
     }
 
@@ -54,16 +46,7 @@ extension StateMachineGroup: ReplicaMachine {
     }
 
     public func proposalRejected(_ id: ProposalID, reason: ProposalRejection, now: Instant) {
-        guard id.session == session else { return }
-        switch reason {
-        case .notLeader:
-            // Only an applied entry of a later term tells for certain; it will come.
-            break
-        case .overloaded:
-            pending.take(id.sequence)?.completion(.failure(.tooManyRequests))
-        case .noSpace:
-            pending.take(id.sequence)?.completion(.failure(.noSpace))
-        }
+        proposals.takeRejected(id, reason: reason)?.tell()
     }
 
     /// Machines of this kind say nothing to each other outside of the log.
@@ -71,12 +54,12 @@ extension StateMachineGroup: ReplicaMachine {
 
     public func turnEnded(now: Instant) {
         guard !isStopped else { return }
-        proposeOutbox(now: now)
+        proposals.propose(to: replica, now: now)
         askForReads(now: now)
     }
 
     public var nextDeadline: Instant {
-        pending.count > 0 || !reads.isEmpty ? nextExpiryCheck : .distantFuture
+        !proposals.isEmpty || !reads.isEmpty ? nextExpiryCheck : .distantFuture
     }
 
     public func advance(now: Instant) {

@@ -23,10 +23,10 @@ extension StateMachineGroup {
         }
         let now = clock()
         guard !isStopped else { return completion(.failure(.stopped)) }
-        guard pending.count < settings.maximumPendingProposals,
-            pending.sizeBytes < settings.maximumPendingProposalSizeBytes
+        guard proposals.count < settings.maximumPendingProposals,
+            proposals.sizeBytes < settings.maximumPendingProposalSizeBytes
         else { return completion(.failure(.tooManyRequests)) }
-        enqueue(
+        proposals.add(
             PendingProposal(
                 payload: ByteSlice(command), needsSpace: needsSpace,
                 deadline: now + .milliseconds(settings.requestTimeoutMilliseconds), term: nil,
@@ -56,55 +56,13 @@ extension StateMachineGroup {
         }
     }
 
-    private func enqueue(_ proposal: PendingProposal<[UInt8]>) {
-        let sequence = pending.add(proposal)
-        outbox.append(
-            Proposal(
-                id: ProposalID(session: session, sequence: sequence), payload: proposal.payload,
-                needsSpace: proposal.needsSpace))
-    }
-
-    /// What was forwarded to the leader over the link of before may be lost with it, and would wait for its
-    /// timeout. Sent again in the same term, in the same order and before anything newer, it is appended at
-    /// most once: a leader takes the sequences of a session in their order only.
     public func peerConnected(_ peer: NodeID, now: Instant) {
-        if !reconnectedPeers.contains(peer) { reconnectedPeers.append(peer) }
-    }
-
-    func proposeOutbox(now: Instant) {
-        if !reconnectedPeers.isEmpty {
-            if let leader = replica.core.leader, reconnectedPeers.contains(leader) {
-                let lost = pending.sent(in: replica.core.term, session: session)
-                if !lost.isEmpty { rarePaths.insert(.proposalsSentAgain) }
-                outbox.insert(contentsOf: lost, at: 0)
-            }
-            reconnectedPeers = []
-        }
-        guard !outbox.isEmpty, let term = replica.propose(outbox, now: now) else { return }
-        for proposal in outbox {
-            pending.setTerm(term, of: proposal.id.sequence)
-        }
-        outbox.removeAll(keepingCapacity: true)
+        proposals.noteConnected(peer)
     }
 
     func askForReads(now: Instant) {
         guard !reads.gathered.isEmpty, replica.requestRead(reads.nextID, now: now) else { return }
         reads.noteAsked()
-    }
-
-    /// An entry of `term` was applied: what was proposed in an earlier term and not applied by now is in no
-    /// log that can still win, so proposing it again cannot execute it twice.
-    func proposeAgain(before term: Term) {
-        let lost = pending.takeAll { proposal in
-            if let proposedIn = proposal.term { return proposedIn < term }
-            return false
-        }
-        for var proposal in lost {
-            // A new sequence: a leader takes the sequences of a session in their order only.
-            proposal.term = nil
-            rarePaths.insert(.proposalProposedAgain)
-            enqueue(proposal)
-        }
     }
 
     private func watchDeadlines(now: Instant) {
@@ -116,19 +74,12 @@ extension StateMachineGroup {
     func expireRequests(now: Instant) {
         guard nextExpiryCheck <= now else { return }
         nextExpiryCheck = now + Self.expiryCheckInterval
-        let late = pending.takeAll { $0.deadline <= now }
-        if !late.isEmpty {
-            outbox.removeAll { !pending.contains($0.id.sequence) }
-            rarePaths.insert(.requestTimedOut)
-            for proposal in late {
-                proposal.completion(.failure(proposal.term == nil ? .noLeader : .timeout))
-            }
-        }
+        for ended in proposals.takeLate(now: now) { ended.tell() }
         for completion in reads.takeExpired(now: now) {
-            rarePaths.insert(.readTimedOut)
+            ownRarePaths.insert(.readTimedOut)
             completion(leadership.leader == nil ? .noLeader : .timeout)
         }
-        if pending.count == 0, reads.isEmpty { nextExpiryCheck = .distantFuture }
+        if proposals.isEmpty, reads.isEmpty { nextExpiryCheck = .distantFuture }
     }
 
     /// How much room the node's log has.

@@ -15,30 +15,28 @@ public final class StateMachineGroup<S: StateMachine> {
     public internal(set) var state: S
     public internal(set) var leadership = Leadership(role: .follower, term: .zero, leader: nil)
 
-    /// Unique to this start of this process; names its proposals.
-    let session: UInt64
     let clock: () -> Instant
     public private(set) var replica: Replica<StateMachineGroup<S>>!
     unowned let environment: any ReplicaEnvironment
 
-    var pending = PendingProposals<[UInt8]>()
-    /// What was proposed in this turn, or waits for a leader.
-    var outbox: [Proposal] = []
-    /// The peers to which links were made in this turn.
-    var reconnectedPeers: [NodeID] = []
-    var lastAppliedTerm: Term = .zero
+    var proposals: ProposalQueue<[UInt8]>
     var reads = ReadGathering()
     var nextExpiryCheck = Instant.distantFuture
     public private(set) var isStopped = false
     /// Which rare branches the group has taken. Nothing depends on it.
-    public internal(set) var rarePaths = RarePathSet()
+    public var rarePaths: RarePathSet {
+        var result = ownRarePaths
+        result.formUnion(proposals.rarePaths)
+        return result
+    }
+    var ownRarePaths = RarePathSet()
 
     /// `state` is that of the newest snapshot. ``attach(_:)`` must follow before anything else.
     public init(
         session: UInt64, state: S, settings: StateMachineGroupSettings, environment: any ReplicaEnvironment,
         clock: @escaping () -> Instant
     ) {
-        self.session = session
+        proposals = ProposalQueue(session: session)
         self.state = state
         self.settings = settings
         self.environment = environment
@@ -47,22 +45,19 @@ public final class StateMachineGroup<S: StateMachine> {
 
     public func attach(_ replica: Replica<StateMachineGroup<S>>) {
         self.replica = replica
-        lastAppliedTerm = replica.appliedTerm
+        _ = proposals.restore(replica.appliedTerm)
     }
 
     public var isLeader: Bool { leadership.role == .leader }
 
     /// Proposals whose outcome is not known yet.
-    public var pendingProposalCount: Int { pending.count }
+    public var pendingProposalCount: Int { proposals.count }
 
     /// Answers everyone who waits and takes nothing more.
     public func stop() {
         guard !isStopped else { return }
         isStopped = true
-        for proposal in pending.takeAll(where: { _ in true }) {
-            proposal.completion(.failure(proposal.term == nil ? .stopped : .timeout))
-        }
-        outbox = []
+        for ended in proposals.takeAll() { ended.tell() }
         for completion in reads.takeAll() {
             completion(.stopped)
         }

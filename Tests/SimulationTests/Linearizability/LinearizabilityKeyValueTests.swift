@@ -64,7 +64,9 @@ enum KeyValueHistories {
     static func execute(_ input: KeyValueInput, on store: inout KeyValueStore) -> KeyValueOutput {
         switch input {
         case .step(.get(let span)), .serializableGet(let span):
-            let response = try! store.range(RangeRequest(range: range(span)))
+            guard let response = try? store.range(RangeRequest(range: range(span))) else {
+                preconditionFailure("a range of the present revision is always there")
+            }
             return KeyValueOutput(revision: response.revision, results: [.pairs(pairs(response))])
         case .step(let step):
             let operation = operation(step)
