@@ -103,21 +103,24 @@ private final class RunningNode: @unchecked Sendable {
     }
 
     private func makeNode() throws {
-        var nodeOptions = KeyValueNodeOptions(
+        var nodeOptions = ReplicaNodeOptions(
             nodeID: options.ownMember.id, name: options.ownMember.name,
             clusterID: ClusterID(options.cluster.clusterID),
             peers: options.cluster.members.map { options.peerRoutes.address(of: $0) },
-            peerListeners: options.listenPeerURLs.map { ListenAddress(host: $0.host, port: $0.port) },
+            network: SocketNetwork(
+                listeningOn: options.listenPeerURLs.map { ListenAddress(host: $0.host, port: $0.port) }),
             dataDirectory: FilePath(options.dataDirectory))
         nodeOptions.replicaSettings = options.replicaSettings
         nodeOptions.logOptions = options.logOptions
-        nodeOptions.groupSettings.quotaBytes = options.quotaBytes
+        var groupSettings = KeyValueGroupSettings()
+        groupSettings.quotaBytes = options.quotaBytes
         let timeout = options.replicaSettings.raft.electionTimeoutMilliseconds
-        nodeOptions.groupSettings.requestTimeoutMilliseconds = 5_000 + 2 * timeout
-        nodeOptions.groupSettings.leaseExtensionMilliseconds = timeout
+        groupSettings.requestTimeoutMilliseconds = 5_000 + 2 * timeout
+        groupSettings.leaseExtensionMilliseconds = timeout
         nodeOptions.acceptsDataLoss = options.acceptsDataLoss
         node = try KeyValueNode(
-            options: nodeOptions, loop: loop, logger: logger, onAdmitted: { [self] in serve() },
+            options: nodeOptions, groupSettings: groupSettings, loop: loop, logger: logger,
+            onAdmitted: { [self] in serve() },
             onEnd: { [logger] ending in
                 switch ending {
                 case .failed(let reason):

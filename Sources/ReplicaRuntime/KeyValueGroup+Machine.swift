@@ -32,7 +32,7 @@ extension KeyValueGroup: ReplicaMachine {
     }
 
     public func makeSnapshotRestorer() -> any SnapshotRestorer {
-        StoreSnapshotRestorer()
+        Self.makeRestorer()
     }
 
     public func restore(from restorer: any SnapshotRestorer, metadata: SnapshotMetadata, now: Instant) {

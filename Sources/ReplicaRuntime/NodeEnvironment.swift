@@ -6,19 +6,19 @@ import WriteAheadLog
 
 /// The real world for a ``Replica``: everything goes on to the node's log, links and snapshot thread.
 ///
-/// Apart from ``KeyValueNode`` because the replica and the group are made before the node is whole.
-final class NodeEnvironment: ReplicaEnvironment {
-    weak var node: KeyValueNode?
+/// Apart from ``ReplicaNode`` because the replica and the group are made before the node is whole.
+final class NodeEnvironment<Group: HostedGroup>: ReplicaEnvironment {
+    weak var node: ReplicaNode<Group>?
 
     func send(_ message: RaftMessage) {
         guard let node else { return }
-        let bytes = RaftMessageCoding.encode(message, group: KeyValueNode.groupID)
-        _ = node.transport.send(bytes, kind: KeyValueNode.FrameKind.raft.rawValue, to: message.to)
+        let bytes = RaftMessageCoding.encode(message, group: ReplicaNode<Group>.groupID)
+        _ = node.transport.send(bytes, kind: NodeFrameKind.raft.rawValue, to: message.to)
     }
 
     func sendAside(_ bytes: [UInt8], to peer: NodeID) {
         guard let node else { return }
-        _ = node.transport.send(bytes, kind: KeyValueNode.FrameKind.aside.rawValue, to: peer)
+        _ = node.transport.send(bytes, kind: NodeFrameKind.aside.rawValue, to: peer)
         node.scheduleTurn()
     }
 
@@ -45,7 +45,7 @@ final class NodeEnvironment: ReplicaEnvironment {
 
     func releaseLog(through metadata: SnapshotMetadata) {
         guard let node else { return }
-        node.log.release(group: KeyValueNode.groupID, through: metadata.index)
+        node.log.release(group: ReplicaNode<Group>.groupID, through: metadata.index)
         let logger = node.logger
         node.worker.submit { files in
             do throws(SnapshotError) {

@@ -17,7 +17,7 @@ extension StateMachineGroup: ReplicaMachine {
     }
 
     public func makeSnapshotRestorer() -> any SnapshotRestorer {
-        StateMachineRestorer<S>()
+        Self.makeRestorer()
     }
 
     public func restore(from restorer: any SnapshotRestorer, metadata: SnapshotMetadata, now: Instant) {
@@ -49,8 +49,11 @@ extension StateMachineGroup: ReplicaMachine {
         proposals.takeRejected(id, reason: reason)?.tell()
     }
 
-    /// Machines of this kind say nothing to each other outside of the log.
-    public func receive(_ bytes: ByteSlice, from peer: NodeID, now: Instant) {}
+    /// Machines of this kind say nothing to each other outside of the log; their nodes may.
+    public func receive(_ bytes: ByteSlice, from peer: NodeID, now: Instant) {
+        guard case .announcement(let announced)? = try? AsideMessage.decode(bytes) else { return }
+        onAnnouncement?(peer, announced)
+    }
 
     public func turnEnded(now: Instant) {
         guard !isStopped else { return }

@@ -30,6 +30,8 @@ public final class StateMachineGroup<S: StateMachine> {
         return result
     }
     var ownRarePaths = RarePathSet()
+    /// Called when something came from a peer that only the node above understands.
+    public var onAnnouncement: ((NodeID, ByteSlice) -> Void)?
 
     /// `state` is that of the newest snapshot. ``attach(_:)`` must follow before anything else.
     public init(

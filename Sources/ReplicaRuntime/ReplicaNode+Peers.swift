@@ -2,17 +2,17 @@ import ConsensusTypes
 import Logging
 import PeerTransport
 
-extension KeyValueNode: PeerTransportDelegate {
-    /// What a frame between nodes carries.
-    enum FrameKind: UInt8 {
-        case raft = 1
-        case aside = 2
-        case repair = 3
-    }
+/// What a frame between nodes carries.
+enum NodeFrameKind: UInt8 {
+    case raft = 1
+    case aside = 2
+    case repair = 3
+}
 
+extension ReplicaNode: PeerTransportDelegate {
     public func transport(didReceive payload: ByteSlice, kind: UInt8, from peer: NodeID) {
-        let now = KeyValueNode.now()
-        switch FrameKind(rawValue: kind) {
+        let now = Self.now()
+        switch NodeFrameKind(rawValue: kind) {
         case .raft:
             switch admission.standing(of: peer) {
             case .accepted: receiveRaft(payload, from: peer, now: now)
@@ -36,14 +36,14 @@ extension KeyValueNode: PeerTransportDelegate {
     }
 
     private func receiveRaft(_ payload: ByteSlice, from peer: NodeID, now: Instant) {
-        guard let replica else { return }
+        guard let group else { return }
         do throws(ByteDecodingError) {
-            let (group, message) = try RaftMessageCoding.decode(payload)
-            guard group == KeyValueNode.groupID, message.from == peer else {
+            let (groupID, message) = try RaftMessageCoding.decode(payload)
+            guard groupID == Self.groupID, message.from == peer else {
                 logger.warning("a message names another group or sender", metadata: ["peer": "\(peer)"])
                 return
             }
-            replica.receive(message, now: now)
+            group.receiveMessage(message, now: now)
         } catch {
             logger.warning("a message cannot be decoded: \(error)", metadata: ["peer": "\(peer)"])
         }
@@ -51,7 +51,7 @@ extension KeyValueNode: PeerTransportDelegate {
 
     /// Until the peer is remembered. What does not fit is dropped: the protocol sends again.
     private func keep(_ payload: ByteSlice, from peer: NodeID) {
-        guard replica != nil, keptSizeBytes + payload.count <= KeyValueNode.maximumKeptSizeBytes else {
+        guard replica != nil, keptSizeBytes + payload.count <= Self.maximumKeptSizeBytes else {
             return
         }
         keptSizeBytes += payload.count
@@ -59,7 +59,7 @@ extension KeyValueNode: PeerTransportDelegate {
     }
 
     func peerAccepted(_ peer: NodeID) {
-        let now = KeyValueNode.now()
+        let now = Self.now()
         let messages = kept.filter { $0.peer == peer }
         kept.removeAll { $0.peer == peer }
         keptSizeBytes = kept.reduce(0) { $0 + $1.payload.count }
@@ -77,7 +77,7 @@ extension KeyValueNode: PeerTransportDelegate {
     }
 
     public func transport(peerConnected peer: NodeID) {
-        let now = KeyValueNode.now()
+        let now = Self.now()
         logger.info("peer connected", metadata: ["peer": "\(peer)"])
         // Before anything else: without an introduction nothing counts.
         admission.peerConnected(peer, now: now)
@@ -88,13 +88,13 @@ extension KeyValueNode: PeerTransportDelegate {
 
     public func transport(peerDisconnected peer: NodeID) {
         logger.info("peer disconnected", metadata: ["peer": "\(peer)"])
-        admission.peerDisconnected(peer, now: KeyValueNode.now())
+        admission.peerDisconnected(peer, now: Self.now())
         carryOutAdmission()
-        replica?.peerDisconnected(peer, now: KeyValueNode.now())
+        replica?.peerDisconnected(peer, now: Self.now())
     }
 
     public func transport(peerStopped peer: NodeID) {
         logger.info("peer stopped", metadata: ["peer": "\(peer)"])
-        replica?.peerStopped(peer, now: KeyValueNode.now())
+        replica?.peerStopped(peer, now: Self.now())
     }
 }

@@ -1,73 +1,34 @@
 import ConsensusTypes
-import KeyValueCore
 import Logging
 import NIOCore
 import NIOPosix
 import PeerTransport
 import RaftCore
-import struct SystemPackage.FilePath
 import WriteAheadLog
 
-/// What a node is started with.
-public struct KeyValueNodeOptions: Sendable {
-    public var nodeID: NodeID
-    public var name: String
-    public var clusterID: ClusterID
-    /// All members with their addresses; this node is among them.
-    public var peers: [PeerAddress]
-    public var peerListeners: [ListenAddress]
-    public var dataDirectory: FilePath
-    public var replicaSettings = ReplicaSettings()
-    public var groupSettings = KeyValueGroupSettings()
-    public var logOptions = WriteAheadLogOptions()
-    public var fileSystem: any FileSystem = RealFileSystem()
-    /// An operator says that the node is to start with what is intact, whatever was lost.
-    public var acceptsDataLoss = false
-    public var admissionSettings = AdmissionSettings()
-
-    public init(
-        nodeID: NodeID, name: String, clusterID: ClusterID, peers: [PeerAddress],
-        peerListeners: [ListenAddress], dataDirectory: FilePath
-    ) {
-        self.nodeID = nodeID
-        self.name = name
-        self.clusterID = clusterID
-        self.peers = peers
-        self.peerListeners = peerListeners
-        self.dataDirectory = dataDirectory
-    }
-}
-
-/// Why a node ends by itself.
-public enum NodeEnding: Hashable, Sendable {
-    /// It cannot go on. What was acknowledged is durable; the log that is open is not to be trusted.
-    case failed(String)
-    /// It must be started again, and will then be adopted by a leader.
-    case restart(String)
-}
-
-/// A node with one key-value group: gives a ``Replica`` and a ``KeyValueGroup`` files, sockets, threads and a
-/// clock, once its ``NodeAdmission`` lets it take part.
+/// A node with one group: gives a ``Replica`` and a ``HostedGroup`` files, links to peers, threads and a clock,
+/// once its ``NodeAdmission`` lets it take part.
 ///
 /// Sendable without a lock: everything that changes is touched on `loop` alone. What is done elsewhere (the
 /// log's thread, the snapshots' thread) comes back by scheduling a task on the loop.
-public final class KeyValueNode: @unchecked Sendable {
-    public static let groupID = GroupID(1)
+public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
+    public static var groupID: GroupID { GroupID(1) }
 
     public let loop: any EventLoop
     /// `nil` until the node is admitted.
-    public private(set) var group: KeyValueGroup!
-    public let options: KeyValueNodeOptions
+    public private(set) var group: Group!
+    public let options: ReplicaNodeOptions
     public let admission: NodeAdmission
     let logger: Logger
     let worker: SnapshotWorker
-    let transport: PeerTransport
-    let opened: OpenedNode
+    let transport: any NodeTransport
+    /// `nil` once the node was shut down, which lets the data directory go.
+    private(set) var opened: OpenedNode!
     private(set) var log: LogSyncThread!
-    private(set) var replica: Replica<KeyValueGroup>!
+    private(set) var replica: Replica<Group>!
     /// Writes down what is remembered of peers, so that a slow disk does not stop the loop.
     let memoryThread = NIOThreadPool(numberOfThreads: 1)
-    private let environment = NodeEnvironment()
+    private let environment = NodeEnvironment<Group>()
     private let incarnation: UInt64
     private var generator = SystemRandomNumberGenerator()
     /// Called on the loop, once, when the group runs.
@@ -84,11 +45,12 @@ public final class KeyValueNode: @unchecked Sendable {
     /// Messages of peers whose records are on their way to the disk.
     var kept: [(peer: NodeID, payload: ByteSlice)] = []
     var keptSizeBytes = 0
-    static let maximumKeptSizeBytes = 16 << 20
+    static var maximumKeptSizeBytes: Int { 16 << 20 }
     /// What each peer said of itself, by node.
     public private(set) var announcements: [NodeID: ByteSlice] = [:]
     var ownAnnouncement: ByteSlice?
-    let snapshotCheck = SnapshotCheck()
+    let snapshotCheck = SnapshotCheck(Group.makeRestorer)
+    private let groupSettings: Group.Settings
 
     /// The monotonic clock of this process, which its event loops use too.
     public static func now() -> Instant {
@@ -100,11 +62,12 @@ public final class KeyValueNode: @unchecked Sendable {
     /// Throws ``NodeError`` where peers cannot help. A node whose state is damaged, or that may have lost what
     /// it had, starts, and asks its peers for it.
     public init(
-        options: KeyValueNodeOptions, loop: any EventLoop, logger: Logger,
+        options: ReplicaNodeOptions, groupSettings: Group.Settings, loop: any EventLoop, logger: Logger,
         onAdmitted: @escaping () -> Void = {}, onEnd: @escaping (NodeEnding) -> Void
     ) throws(NodeError) {
         loop.preconditionInEventLoop()
         self.options = options
+        self.groupSettings = groupSettings
         self.loop = loop
         self.logger = logger
         self.onAdmitted = onAdmitted
@@ -113,20 +76,21 @@ public final class KeyValueNode: @unchecked Sendable {
         opened = try OpenedNode(
             directory: options.dataDirectory,
             identity: NodeIdentity(cluster: options.clusterID, node: options.nodeID, name: options.name),
-            membership: membership, group: KeyValueNode.groupID, acceptsDataLoss: options.acceptsDataLoss,
+            membership: membership, group: Self.groupID, acceptsDataLoss: options.acceptsDataLoss,
             logOptions: options.logOptions, fileSystem: options.fileSystem,
-            makeRestorer: { StoreSnapshotRestorer() })
-        worker = SnapshotWorker(files: SnapshotFiles(store: opened.snapshots, group: KeyValueNode.groupID))
+            makeRestorer: Group.makeRestorer)
+        worker = SnapshotWorker(files: SnapshotFiles(store: opened.snapshots, group: Self.groupID))
         incarnation = generator.next()
-        transport = PeerTransport(
-            loop: loop, nodeID: options.nodeID, clusterID: options.clusterID, incarnation: incarnation,
-            peers: options.peers, logger: logger)
+        transport = options.network.makeTransport(
+            TransportStart(
+                nodeID: options.nodeID, clusterID: options.clusterID, incarnation: incarnation,
+                peers: options.peers), loop: loop, logger: logger)
         admission = NodeAdmission(
-            nodeID: options.nodeID, group: KeyValueNode.groupID, membership: membership,
+            nodeID: options.nodeID, group: Self.groupID, membership: membership,
             directory: opened.directory.directoryID, startCount: opened.directory.startCount,
             incarnation: incarnation, records: opened.memory.records,
             isMemoryTrusted: opened.memory.isTrusted, start: opened.start,
-            settings: options.admissionSettings, now: KeyValueNode.now())
+            settings: options.admissionSettings, now: Self.now())
         memoryThread.start()
         environment.node = self
         transport.delegate = self
@@ -136,16 +100,17 @@ public final class KeyValueNode: @unchecked Sendable {
 
     /// Makes the group of a node that takes part.
     func run(_ whole: WholeNode) {
-        let now = KeyValueNode.now()
-        let store = (whole.restorer as? StoreSnapshotRestorer)?.takeStore() ?? KeyValueStore()
-        group = KeyValueGroup(
-            nodeID: options.nodeID, session: incarnation, seed: generator.next(), store: store,
-            settings: options.groupSettings, environment: environment, clock: KeyValueNode.now)
+        let now = Self.now()
+        group = Group(
+            GroupStart(
+                nodeID: options.nodeID, session: incarnation, seed: generator.next(),
+                restorer: whole.restorer, environment: environment, clock: Self.now),
+            settings: groupSettings)
         let core = RaftCore(
             nodeID: options.nodeID, settings: options.replicaSettings.raft, restored: whole.state,
             session: incarnation, now: now, seed: generator.next())
         replica = Replica(
-            group: KeyValueNode.groupID, core: core, snapshot: whole.state.snapshot, machine: group,
+            group: Self.groupID, core: core, snapshot: whole.state.snapshot, machine: group,
             environment: environment, settings: options.replicaSettings)
         group.attach(replica)
         group.onAnnouncement = { [weak self] peer, bytes in
@@ -159,7 +124,7 @@ public final class KeyValueNode: @unchecked Sendable {
         log = LogSyncThread(log: recoveredLog) { event in
             loopOfLog.execute { node.value?.handle(event) }
         }
-        logRecovery(whole, revision: store.revision)
+        logRecovery(whole)
         for peer in transport.connectedPeers { replica.peerConnected(peer, now: now) }
         admission.takesPart(from: replica, now: now)
     }
@@ -182,16 +147,14 @@ public final class KeyValueNode: @unchecked Sendable {
         }
     }
 
-    private func logRecovery(_ whole: WholeNode, revision: Int64) {
-        logger.info(
-            "recovered",
-            metadata: [
-                "directory": "\(options.dataDirectory)", "end": "\(whole.report.end)",
-                "entries": "\(whole.report.entries)",
-                "snapshot-index": "\(whole.state.snapshot.index)",
-                "term": "\(whole.state.hardState.term)",
-                "revision": "\(revision)",
-            ])
+    private func logRecovery(_ whole: WholeNode) {
+        var metadata: Logger.Metadata = [
+            "directory": "\(options.dataDirectory)", "end": "\(whole.report.end)",
+            "entries": "\(whole.report.entries)", "snapshot-index": "\(whole.state.snapshot.index)",
+            "term": "\(whole.state.hardState.term)",
+        ]
+        for detail in group.stateDescription { metadata[detail.name] = "\(detail.value)" }
+        logger.info("recovered", metadata: metadata)
         if let tail = whole.report.truncatedTail {
             logger.warning(
                 "removed a write that had not finished",
@@ -209,7 +172,7 @@ public final class KeyValueNode: @unchecked Sendable {
             scheduleTurn()
             onAdmitted()
         }
-        return transport.start(listeningOn: options.peerListeners).map { [self] _ in
+        return transport.start().map { [self] _ in
             loop.preconditionInEventLoop()
             carryOutAdmission()
         }
@@ -225,7 +188,8 @@ public final class KeyValueNode: @unchecked Sendable {
         }
     }
 
-    /// Answers everyone who waits, writes what was begun and closes the data directory.
+    /// Answers everyone who waits, writes what was begun and closes the data directory, which can be opened
+    /// again afterwards.
     public func shutDown() async {
         let closing = loop.flatSubmit { [self] in
             isStopped = true
@@ -237,13 +201,16 @@ public final class KeyValueNode: @unchecked Sendable {
         try? await closing.get()
         try? await worker.stop()
         try? await memoryThread.shutdownGracefully()
-        log?.stop()
+        try? await loop.submit { [self] in
+            log?.stop()
+            opened = nil
+        }.get()
     }
 
     /// Runs on the loop, unless the node was stopped.
     func whenRunning(_ body: @escaping @Sendable (Instant) -> Void) {
         loop.execute { [self] in
-            if !isStopped { body(KeyValueNode.now()) }
+            if !isStopped { body(Self.now()) }
         }
     }
 
@@ -264,8 +231,8 @@ public final class KeyValueNode: @unchecked Sendable {
     private func runTurn() {
         isTurnScheduled = false
         guard !isStopped else { return }
-        replica.runTurn(now: KeyValueNode.now())
-        admission.turnEnded(now: KeyValueNode.now())
+        group.runTurn(now: Self.now())
+        admission.turnEnded(now: Self.now())
         if admission.hasEffects { carryOutAdmission() }
         transport.flush()
         setTimer()
@@ -281,9 +248,9 @@ public final class KeyValueNode: @unchecked Sendable {
             timerDeadline = .distantFuture
             timer = nil
             guard !isStopped else { return }
-            let now = KeyValueNode.now()
+            let now = Self.now()
             if replica.nextDeadline <= now {
-                replica.advance(now: now)
+                group.advanceReplica(now: now)
             } else {
                 setTimer()
             }
@@ -294,10 +261,10 @@ public final class KeyValueNode: @unchecked Sendable {
 
     private func handle(_ event: LogSyncThread.Event) {
         guard !isStopped else { return }
-        let now = KeyValueNode.now()
+        let now = Self.now()
         switch event {
         case .durable(let sequence):
-            replica.persisted(through: sequence, now: now)
+            group.notePersisted(through: sequence, now: now)
         case .failed(let error):
             end(.failed("\(error)"))
         case .space(let space):
@@ -313,11 +280,14 @@ public final class KeyValueNode: @unchecked Sendable {
     }
 }
 
-/// A node that a thread may outlive.
-private struct WeakNode: Sendable {
-    weak let value: KeyValueNode?
+/// The node of the etcd-compatible server.
+public typealias KeyValueNode = ReplicaNode<KeyValueGroup>
 
-    init(_ node: KeyValueNode) {
+/// A node that a thread may outlive.
+private struct WeakNode<Group: HostedGroup>: Sendable {
+    weak let value: ReplicaNode<Group>?
+
+    init(_ node: ReplicaNode<Group>) {
         value = node
     }
 }

@@ -6,7 +6,7 @@ import PeerTransport
 import RaftCore
 import WriteAheadLog
 
-extension KeyValueNode {
+extension ReplicaNode {
     /// Does what the admission asks for after it was told something.
     func carryOutAdmission() {
         guard !isCarryingOut, !isStopped else { return }
@@ -25,7 +25,7 @@ extension KeyValueNode {
         switch effect {
         case .send(let message, let peer):
             _ = transport.send(
-                RepairMessageCoding.encode(message), kind: FrameKind.repair.rawValue, to: peer)
+                RepairMessageCoding.encode(message), kind: NodeFrameKind.repair.rawValue, to: peer)
         case .remember(let record):
             remember(record)
         case .readSnapshot(let read):
@@ -136,7 +136,7 @@ extension KeyValueNode {
         guard deadline < .distantFuture, !isStopped else { return }
         admissionTimer = loop.scheduleTask(deadline: .uptimeNanoseconds(deadline.nanoseconds)) { [self] in
             guard !isStopped else { return }
-            admission.advance(now: KeyValueNode.now())
+            admission.advance(now: Self.now())
             carryOutAdmission()
         }
     }
@@ -146,11 +146,16 @@ extension KeyValueNode {
 ///
 /// Sendable without a lock: it is used on the snapshots' thread alone.
 final class SnapshotCheck: @unchecked Sendable {
-    private var current: StoreSnapshotRestorer?
+    private let makeRestorer: @Sendable () -> any SnapshotRestorer
+    private var current: (any SnapshotRestorer)?
 
-    func restorer(for chunk: SnapshotChunk) -> StoreSnapshotRestorer {
+    init(_ makeRestorer: @escaping @Sendable () -> any SnapshotRestorer) {
+        self.makeRestorer = makeRestorer
+    }
+
+    func restorer(for chunk: SnapshotChunk) -> any SnapshotRestorer {
         if let current, chunk.offset > 0 { return current }
-        let restorer = StoreSnapshotRestorer()
+        let restorer = makeRestorer()
         current = restorer
         return restorer
     }

@@ -1,0 +1,185 @@
+import ConsensusTypes
+import Logging
+import NIOCore
+import NIOPosix
+import PeerTransport
+import RaftCore
+import Synchronization
+import Testing
+import WriteAheadLog
+
+@testable import ReplicaRuntime
+
+struct NeverHappened: Error, CustomStringConvertible {
+    let description: String
+}
+
+/// A real ``ReplicaNode`` with a ``TallyMachine``, on a loop of its own choice, whose disk is in memory.
+final class TestNode: Sendable {
+    typealias Group = StateMachineGroup<TallyMachine>
+
+    let id: NodeID
+    let loop: any EventLoop
+    let node: ReplicaNode<Group>
+    let endings: Endings
+
+    /// Why the node ended by itself, in order.
+    final class Endings: Sendable {
+        private let found = Mutex<[NodeEnding]>([])
+        var all: [NodeEnding] { found.withLock { $0 } }
+        func add(_ ending: NodeEnding) { found.withLock { $0.append(ending) } }
+    }
+
+    private init(_ node: ReplicaNode<Group>, _ endings: Endings) {
+        id = node.options.nodeID
+        loop = node.loop
+        self.node = node
+        self.endings = endings
+    }
+
+    static var quickSettings: ReplicaSettings {
+        var settings = ReplicaSettings()
+        settings.raft.heartbeatIntervalMilliseconds = 40
+        settings.raft.electionTimeoutMilliseconds = 400
+        return settings
+    }
+
+    static func start(
+        _ options: ReplicaNodeOptions, on loop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next()
+    ) async throws -> TestNode {
+        let endings = Endings()
+        let node = try await loop.submit {
+            try ReplicaNode<Group>(
+                options: options, groupSettings: StateMachineGroupSettings(), loop: loop,
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, onEnd: { endings.add($0) })
+        }.get()
+        try await loop.flatSubmit { node.start() }.get()
+        return TestNode(node, endings)
+    }
+
+    /// Runs on the node's loop.
+    func run<Value: Sendable>(
+        _ body: @escaping @Sendable (ReplicaNode<Group>) throws -> Value
+    ) async throws -> Value {
+        let node = node
+        return try await loop.submit { try body(node) }.get()
+    }
+
+    /// Adds a number through this node; gives the sum after it.
+    func add(_ value: Int64) async throws -> Int64? {
+        let node = node
+        let promise = loop.makePromise(of: [UInt8].self)
+        loop.execute {
+            guard let group = node.group else { return promise.fail(ServiceError.noLeader) }
+            do {
+                try group.propose(TallyMachine.bytes(value)) { promise.completeWith($0.mapError { $0 }) }
+            } catch {
+                promise.fail(error)
+            }
+        }
+        return TallyMachine.value(try await promise.futureResult.get())
+    }
+
+    /// Reads the sum linearizably.
+    func sum() async throws -> Int64? {
+        let node = node
+        let promise = loop.makePromise(of: [UInt8].self)
+        loop.execute {
+            guard let group = node.group else { return promise.fail(ServiceError.noLeader) }
+            group.ask([]) { promise.completeWith($0.mapError { $0 }) }
+        }
+        return TallyMachine.value(try await promise.futureResult.get())
+    }
+
+    var leadership: Leadership {
+        get async throws {
+            try await run { $0.group?.leadership ?? Leadership(role: .follower, term: .zero, leader: nil) }
+        }
+    }
+
+    /// Looks every few milliseconds, for half a minute at most.
+    func wait(
+        _ what: String, until isDone: @escaping @Sendable (ReplicaNode<Group>) -> Bool
+    ) async throws {
+        let loop = loop
+        let node = node
+        let promise = loop.makePromise(of: Void.self)
+        let end = NIODeadline.now() + .seconds(30)
+        let task = loop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(5)) { task in
+            if isDone(node) {
+                task.cancel()
+                promise.succeed()
+            } else if NIODeadline.now() > end {
+                task.cancel()
+                let core = node.replica?.core
+                let state = core.map { "\($0.leadership), log to \($0.lastIndex)" } ?? "not admitted"
+                promise.fail(
+                    NeverHappened(description: "\(node.options.nodeID): \(what) never happened; \(state)"))
+            }
+        }
+        defer { task.cancel() }
+        try await promise.futureResult.get()
+    }
+
+    func waitForLeader() async throws {
+        try await wait("a leader") { $0.group?.leadership.leader != nil }
+    }
+
+    func stop() async { await node.shutDown() }
+}
+
+/// Nodes that share an ``InMemoryNetwork``, each with a disk that stays when the node goes.
+final class TestCluster: Sendable {
+    let network = InMemoryNetwork()
+    private let disks: Mutex<[NodeID: SimulatedFileSystem]> = Mutex([:])
+
+    func disk(_ id: UInt64) -> SimulatedFileSystem {
+        disks.withLock { disks in
+            if let found = disks[NodeID(id)] { return found }
+            let made = SimulatedFileSystem(seed: id)
+            disks[NodeID(id)] = made
+            return made
+        }
+    }
+
+    func options(_ id: UInt64, members: [UInt64]) -> ReplicaNodeOptions {
+        var options = ReplicaNodeOptions(
+            nodeID: NodeID(id), name: "n\(id)", clusterID: ClusterID(0xc1),
+            peers: members.map { PeerAddress(node: NodeID($0), host: "memory", port: Int($0)) },
+            network: network, dataDirectory: "/node")
+        options.replicaSettings = TestNode.quickSettings
+        options.logOptions = WriteAheadLogOptions(segmentSizeBytes: 64 << 10)
+        options.fileSystem = disk(id)
+        return options
+    }
+
+    func start(_ id: UInt64, members: [UInt64] = [1, 2, 3]) async throws -> TestNode {
+        try await TestNode.start(options(id, members: members))
+    }
+
+    /// Starts them all and waits until they agree on a leader.
+    func startAll(_ members: [UInt64] = [1, 2, 3]) async throws -> [TestNode] {
+        var nodes: [TestNode] = []
+        for id in members { nodes.append(try await start(id, members: members)) }
+        for node in nodes { try await node.waitForLeader() }
+        return nodes
+    }
+}
+
+extension [TestNode] {
+    func stopAll() async {
+        for node in self { await node.stop() }
+    }
+
+    /// The one that leads, once one does and no other of these believes to.
+    func leader() async throws -> TestNode {
+        let end = NIODeadline.now() + .seconds(30)
+        while NIODeadline.now() < end {
+            var leaders: [TestNode] = []
+            for node in self where try await node.leadership.role == .leader { leaders.append(node) }
+            if leaders.count == 1 { return leaders[0] }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        throw NeverHappened(description: "one leader never happened")
+    }
+}
