@@ -46,6 +46,9 @@ public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
     var kept: [(peer: NodeID, payload: ByteSlice)] = []
     var keptSizeBytes = 0
     static var maximumKeptSizeBytes: Int { 16 << 20 }
+    /// Called on the loop at the end of each turn, before anything that the turn made leaves for the peers:
+    /// what the owner does here about a change of leadership comes before any peer can learn of it.
+    public var onTurnEnded: ((Instant) -> Void)?
     /// What each peer said of itself, by node.
     public private(set) var announcements: [NodeID: ByteSlice] = [:]
     var ownAnnouncement: ByteSlice?
@@ -233,6 +236,7 @@ public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
         guard !isStopped else { return }
         group.runTurn(now: Self.now())
         admission.turnEnded(now: Self.now())
+        onTurnEnded?(Self.now())
         if admission.hasEffects { carryOutAdmission() }
         transport.flush()
         setTimer()
