@@ -9,12 +9,33 @@ public struct Membership: Hashable, Sendable {
     public let outgoingVoters: [NodeID]
     /// Members that receive the log but do not vote. Sorted, disjoint from both kinds of voters.
     public let learners: [NodeID]
+    /// Outgoing voters that become learners when the change ends. Sorted, disjoint from `voters`.
+    public let learnersNext: [NodeID]
+    /// Sorted by node, at most one for each, and only of members.
+    public let descriptions: [MemberDescription]
 
-    public init(voters: [NodeID], outgoingVoters: [NodeID] = [], learners: [NodeID] = []) {
-        self.voters = Membership.normalized(voters)
-        self.outgoingVoters = Membership.normalized(outgoingVoters)
-        let voting = self.voters + self.outgoingVoters
-        self.learners = Membership.normalized(learners.filter { !voting.contains($0) })
+    /// Puts everything into its normal form: of what is said twice the first counts, and what does not belong
+    /// (learners that vote, descriptions of strangers) is left out.
+    public init(
+        voters: [NodeID], outgoingVoters: [NodeID] = [], learners: [NodeID] = [],
+        learnersNext: [NodeID] = [], descriptions: [MemberDescription] = []
+    ) {
+        let incoming = Membership.normalized(voters)
+        let outgoing = Membership.normalized(outgoingVoters)
+        self.voters = incoming
+        self.outgoingVoters = outgoing
+        let receiving = Membership.normalized(
+            learners.filter { !incoming.contains($0) && !outgoing.contains($0) })
+        self.learners = receiving
+        self.learnersNext = Membership.normalized(
+            learnersNext.filter { outgoing.contains($0) && !incoming.contains($0) })
+        var known: [MemberDescription] = []
+        for node in Membership.normalized(incoming + outgoing + receiving) where !descriptions.isEmpty {
+            if let description = descriptions.first(where: { $0.node == node }) {
+                known.append(description)
+            }
+        }
+        self.descriptions = known
     }
 
     public var isJoint: Bool { !outgoingVoters.isEmpty }
@@ -30,6 +51,21 @@ public struct Membership: Hashable, Sendable {
 
     public func isMember(_ node: NodeID) -> Bool {
         isVoter(node) || learners.contains(node)
+    }
+
+    /// What is said of a member; `nil` where nothing is, or where it is none.
+    public func description(of node: NodeID) -> MemberDescription? {
+        descriptions.first { $0.node == node }
+    }
+
+    public func priority(of node: NodeID) -> UInt8 {
+        description(of: node)?.priority ?? MemberDescription.defaultPriority
+    }
+
+    /// The membership that follows a joint one: the new voters decide alone. Any other follows itself.
+    public var left: Membership {
+        Membership(
+            voters: voters, learners: learners + learnersNext, descriptions: descriptions)
     }
 
     private static func normalized(_ nodes: [NodeID]) -> [NodeID] {

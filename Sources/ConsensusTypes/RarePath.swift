@@ -23,6 +23,25 @@ public enum RarePath: UInt8, CaseIterable, Hashable, Sendable {
     case appendRefusedWithoutRoom
     case forwardedProposalRepeated
     case forwardedProposalRefused
+    // Membership.
+    case membershipTruncated
+    case membershipChangeRefused
+    case jointMembershipLeft
+    case jointMembershipLeftByNewLeader
+    case leavingMemberTold
+    case leavingMemberGivenUp
+    case removedLeaderHandedOver
+    // Transfers.
+    case transferRequested
+    case transferGivenUp
+    case transferVoteDespiteLoyalty
+    case proposalHeldInTransfer
+    case steppedAside
+    case priorityTransferStarted
+    // Leases.
+    case loyalAfterStart
+    case leaseReadAnswered
+    case leaseReadRefused
     // Reads.
     case readWaitsForOwnTerm
     case readBatchOutlived
@@ -35,6 +54,7 @@ public enum RarePath: UInt8, CaseIterable, Hashable, Sendable {
     case snapshotTransferRestarted
     case snapshotChunkAnsweredTwice
     case snapshotUnavailable
+    case snapshotWaitsForTurn
     case snapshotRefused
     case ownSnapshotOvertaken
     case receivedSnapshotObsolete
@@ -57,29 +77,35 @@ public enum RarePath: UInt8, CaseIterable, Hashable, Sendable {
     case wipedNodeReturned
     case rolledBackNodeReturned
     case copyOfNodeRefused
-
-    /// The mark of the case, for ``RarePathSet``.
-    var bit: UInt64 { 1 << UInt64(rawValue) }
 }
 
 /// Which rare paths were reached.
 public struct RarePathSet: Hashable, Sendable {
-    private var bits: UInt64 = 0
+    /// One bit for each case, by its raw value.
+    private var low: UInt64 = 0
+    private var high: UInt64 = 0
 
     public init() {}
 
-    public var isEmpty: Bool { bits == 0 }
+    public var isEmpty: Bool { low | high == 0 }
 
     public mutating func insert(_ path: RarePath) {
-        bits |= path.bit
+        if path.rawValue < 64 {
+            low |= 1 << UInt64(path.rawValue)
+        } else {
+            precondition(path.rawValue < 128, "there are more rare paths than bits")
+            high |= 1 << UInt64(path.rawValue - 64)
+        }
     }
 
     public mutating func formUnion(_ other: RarePathSet) {
-        bits |= other.bits
+        low |= other.low
+        high |= other.high
     }
 
     public func contains(_ path: RarePath) -> Bool {
-        bits & path.bit != 0
+        path.rawValue < 64
+            ? low & 1 << UInt64(path.rawValue) != 0 : high & 1 << UInt64(path.rawValue - 64) != 0
     }
 
     /// Those that were never reached, in the order of their declaration.

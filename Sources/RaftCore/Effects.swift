@@ -33,13 +33,19 @@ public struct Effects: Sendable {
     public var restore: SnapshotMetadata?
     /// The last change of role, term or known leader, where there was one.
     public var leadership: Leadership?
+    /// The membership in force, where it changed: an entry with it was appended or dropped, or a snapshot
+    /// came. It need not be committed; links are to follow it all the same.
+    public var membership: Membership?
+    /// A transfer of the leadership that this leader had begun is over.
+    public var transferEnded: TransferOutcome?
 
     public init() {}
 
     public var isEmpty: Bool {
         messages.isEmpty && persist == nil && messagesAfterPersist.isEmpty && committed.isEmpty
             && readyReads.isEmpty && failedReads.isEmpty && rejectedProposals.isEmpty && snapshotReads.isEmpty
-            && receivedChunks.isEmpty && restore == nil && leadership == nil
+            && receivedChunks.isEmpty && restore == nil && leadership == nil && membership == nil
+            && transferEnded == nil
     }
 }
 

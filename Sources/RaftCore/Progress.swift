@@ -11,6 +11,16 @@ struct Progress: Hashable, Sendable {
         case snapshot(SnapshotTransfer)
     }
 
+    /// What is still to be done for a member that was removed.
+    struct Leaving: Hashable, Sendable {
+        /// The entry without it.
+        let index: LogIndex
+        /// When it is given up; `nil` while the entry is not committed.
+        var deadline: Instant?
+        /// When it was first told that the entry is committed.
+        var toldAt: Instant?
+    }
+
     let node: NodeID
     var state = State.probe
     /// The member has everything up to here durably.
@@ -23,6 +33,10 @@ struct Progress: Hashable, Sendable {
     var probeUnderWay: LogIndex?
     /// The latest time at which the leader sent something that the member answered.
     var answeredSentAt: Instant
+    /// Whether ``answeredSentAt`` is that, and not only since when the member is waited for.
+    var hasAnswered = false
+    /// Set once the member was removed from the membership.
+    var leaving: Leaving?
     var confirmedReadRound: UInt64 = 0
     var sentReadRound: UInt64 = 0
     var sentCommitIndex = LogIndex.zero
@@ -80,4 +94,6 @@ struct SnapshotTransfer: Hashable, Sendable {
     var metadata: SnapshotMetadata?
     var offset: UInt64 = 0
     var step: Step
+    /// Whether this is one of the transfers that may go on at the same time.
+    var hasTurn = false
 }

@@ -3,8 +3,12 @@ import ConsensusTypes
 // Elections (Raft paper, section 5.2) with pre-vote (dissertation, section 9.6), leader stickiness (section
 // 4.2.3) and a leader that steps down without a quorum (section 6.2).
 extension RaftCore {
-    /// Voters campaign, learners and nodes without room for a log do not.
-    var canCampaign: Bool { membership.isVoter(nodeID) && diskSpace != .none }
+    /// Voters campaign. Learners and strangers do not, nor nodes that are never to lead, nor nodes whose disk
+    /// has no room or stands still.
+    var canCampaign: Bool {
+        diskSpace != .none && !isDiskStalled && membership.isVoter(nodeID)
+            && membership.priority(of: nodeID) > 0
+    }
 
     /// When the leader must have given up unless a quorum answers something that it sends from now on.
     ///
@@ -22,28 +26,30 @@ extension RaftCore {
 
     /// Whether this node has a leader that it heard from lately: then nobody else gets its vote.
     private func isLoyal(now: Instant) -> Bool {
-        if role == .leader { return true }
+        if role == .leader || now < startLoyaltyDeadline { return true }
         guard leader != nil, let leaderHeardAt else { return false }
         return now < leaderHeardAt + electionTimeout
     }
 
     mutating func resetElectionDeadline(now: Instant) {
         let spread = random.next(below: electionTimeout.nanoseconds)
-        electionDeadline = now + electionTimeout + Interval(nanoseconds: spread)
+        electionDeadline = max(
+            now + electionTimeout + Interval(nanoseconds: spread), startLoyaltyDeadline)
     }
 
     mutating func becomeFollower(term newTerm: Term, leader newLeader: NodeID?, now: Instant) {
         precondition(newTerm >= term, "a term never goes back")
         let isTermNew = newTerm > term
+        let hasLed = role == .leader
+        if hasLed { stopLeading() }
         if isTermNew {
             term = newTerm
             votedFor = nil
         }
         // A candidate that gives up keeps its deadline: after a leader's death the next try is to come soon.
-        if role == .leader || newLeader != nil {
+        if hasLed || newLeader != nil {
             resetElectionDeadline(now: now)
         }
-        if role == .leader { stopLeading() }
         role = .follower
         votes = []
         // A leader that comes back in a later term may have lost entries in between: nothing that was
@@ -111,7 +117,8 @@ extension RaftCore {
         }
     }
 
-    private mutating func startElection(now: Instant) {
+    /// An election that the leader asked for goes by `isTransfer`: voters need not protect that leader.
+    mutating func startElection(isTransfer: Bool = false, now: Instant) {
         role = .candidate
         term = term.next
         votedFor = nodeID
@@ -121,7 +128,8 @@ extension RaftCore {
             return becomeLeader(now: now)
         }
         for node in membership.members where node != nodeID && membership.isVoter(node) {
-            send(.voteRequest(log.lastPosition), to: node)
+            let position = log.lastPosition
+            send(isTransfer ? .transferVoteRequest(position) : .voteRequest(position), to: node)
         }
     }
 
@@ -165,7 +173,7 @@ extension RaftCore {
     }
 
     mutating func countVote(from node: NodeID, granted: Bool, now: Instant) {
-        guard role == .candidate else { return }
+        guard role == .candidate, membership.isVoter(node) else { return }
         note(granted, from: node)
         switch membership.voteOutcome({ self.vote(of: $0) }) {
         case .won: becomeLeader(now: now)
@@ -186,10 +194,15 @@ extension RaftCore {
         send(.preVoteResponse(granted: isGranted), to: message.from, term: isGranted ? message.term : term)
     }
 
-    mutating func answerVote(_ message: RaftMessage, _ position: LogPosition, now: Instant) {
+    mutating func answerVote(
+        _ message: RaftMessage, _ position: LogPosition, isTransfer: Bool, now: Instant
+    ) {
         if message.term > term {
             // Not even the term is taken over: a leader that is heard is not to be disturbed.
-            guard !isLoyal(now: now) else { return rarePaths.insert(.loyalFollowerRefusesVote) }
+            if isLoyal(now: now) {
+                guard isTransfer else { return rarePaths.insert(.loyalFollowerRefusesVote) }
+                rarePaths.insert(.transferVoteDespiteLoyalty)
+            }
             becomeFollower(term: message.term, leader: nil, now: now)
         }
         let isFree = votedFor == nil || votedFor == message.from
@@ -216,17 +229,23 @@ extension RaftCore {
         // A quorum voted just now; on slow disks, voting alone may have taken an election timeout.
         electedAt = now
         progress = []
-        updateProgressMembers()
+        isAnyoneLeaving = false
+        updateProgressMembers(now: now)
         acceptedSequences = [:]
         leaderReads = LeaderReads()
         uncommittedSizeBytes = 0
         heartbeatDue = now + heartbeatInterval
         firstIndexOfTerm = log.lastIndex.next
-        append(.noOperation, proposal: .none, payload: ByteSlice())
+        hasSentTimeoutNow = false
+        priorityTransferDue = now + electionTimeout * 2
+        append(.noOperation, proposal: .none, payload: ByteSlice(), now: now)
     }
 
+    /// Called while ``term`` is still the one that was led.
     private mutating func stopLeading() {
+        endTransfer(.steppedDown)
         progress = []
+        isAnyoneLeaving = false
         heartbeatDue = .distantFuture
         isHeartbeatDue = false
         acceptedSequences = [:]

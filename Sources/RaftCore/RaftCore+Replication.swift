@@ -12,12 +12,12 @@ struct PendingAnswer: Sendable {
 extension RaftCore {
     // MARK: Leader: sending
 
-    mutating func append(_ kind: Entry.Kind, proposal: ProposalID, payload: ByteSlice) {
+    mutating func append(_ kind: Entry.Kind, proposal: ProposalID, payload: ByteSlice, now: Instant) {
         let entry = Entry(
             index: log.lastIndex.next, term: term, kind: kind, proposal: proposal, payload: payload)
         log.append(entry)
         uncommittedSizeBytes += entry.approximateSizeBytes
-        if kind == .membership { noteMembership(entry) }
+        if kind == .membership { noteMembership(entry, now: now) }
     }
 
     /// Brings every follower what it lacks, or a sign of life where that is due.
@@ -135,6 +135,7 @@ extension RaftCore {
         // A time from the future cannot be the echo of anything that was sent.
         if sentAt <= now {
             progress[position].answeredSentAt = max(progress[position].answeredSentAt, sentAt)
+            if sentAt > .zero { progress[position].hasAnswered = true }
         }
         guard readRound <= leaderReads.round, readRound > progress[position].confirmedReadRound else {
             return
@@ -195,15 +196,6 @@ extension RaftCore {
         commitIndex = reached
     }
 
-    /// One ``Progress`` for each other member, in the order of ids; what is known of those that stay is kept.
-    mutating func updateProgressMembers() {
-        let known = progress
-        progress = membership.members.filter { $0 != nodeID }.map { node in
-            known.first { $0.node == node }
-                ?? Progress(node: node, next: log.lastIndex.next, answeredSentAt: electedAt)
-        }
-    }
-
     // MARK: Follower
 
     mutating func answerStaleLeader(_ message: RaftMessage) {
@@ -243,13 +235,13 @@ extension RaftCore {
             rarePaths.insert(.appendRefusedWithoutRoom)
         }
         guard isMatching else { return refuse(append, previous, from: leader) }
-        if hasRoom { appendMissing(entries) }
+        if hasRoom { appendMissing(entries, now: now) }
         let matched = hasRoom ? previous.index + entries.count : previous.index
         commitIndex = max(commitIndex, min(append.commitIndex, matched))
         answer(append, matched: matched, hasEntries: !entries.isEmpty, from: leader)
     }
 
-    private mutating func appendMissing(_ entries: ArraySlice<Entry>) {
+    private mutating func appendMissing(_ entries: ArraySlice<Entry>, now: Instant) {
         guard
             let conflict = entries.firstIndex(where: { log.term(at: $0.index) != $0.term })
         else { return }
@@ -266,11 +258,13 @@ extension RaftCore {
             persistence.noteTruncation(from: first)
             while memberships.count > 1, memberships[memberships.count - 1].index >= first {
                 memberships.removeLast()
+                isMembershipNew = true
+                rarePaths.insert(.membershipTruncated)
             }
         }
         log.append(missing)
         for entry in missing where entry.kind == .membership {
-            noteMembership(entry)
+            noteMembership(entry, now: now)
         }
     }
 

@@ -49,12 +49,32 @@ extension RaftCore {
             // Installing takes the follower a while, so the last chunk is repeated late.
             guard now >= at + (isLast ? electionTimeout : chunkPatience) else { return }
         }
+        transfer.hasTurn = isSnapshotTurnFree(besides: position, now: now)
+        guard transfer.hasTurn else {
+            rarePaths.insert(.snapshotWaitsForTurn)
+            transfer.step = .pausing(until: .zero)
+            progress[position].state = .snapshot(transfer)
+            return
+        }
         transfer.step = .reading
         progress[position].state = .snapshot(transfer)
         effects.snapshotReads.append(
             SnapshotRead(
                 peer: progress[position].node, metadata: transfer.metadata, offset: transfer.offset,
                 maximumSizeBytes: settings.snapshotChunkSizeBytes))
+    }
+
+    /// Whether fewer than the most transfers go on to others. Members that have not answered for an election
+    /// timeout keep nobody waiting, and lose their turn when they are sent to again.
+    private func isSnapshotTurnFree(besides position: Int, now: Instant) -> Bool {
+        var count = 0
+        for other in progress.indices where other != position {
+            guard case .snapshot(let transfer) = progress[other].state, transfer.hasTurn,
+                now < progress[other].answeredSentAt + electionTimeout
+            else { continue }
+            count += 1
+        }
+        return count < settings.maximumConcurrentSnapshotTransfers
     }
 
     /// The bytes that ``Effects/snapshotReads`` asked for.
@@ -163,6 +183,7 @@ extension RaftCore {
         persistence.noteSnapshot(metadata, keepsSuffix: keepsSuffix, committed: commitIndex)
         let later = keepsSuffix ? memberships.filter { $0.index > metadata.index } : []
         memberships = [(metadata.index, metadata.membership)] + later
+        isMembershipNew = true
         snapshot = metadata
         commitIndex = metadata.index
         handedOutIndex = metadata.index

@@ -36,6 +36,9 @@ public struct RaftCore: Sendable {
     public internal(set) var commitIndex: LogIndex
     /// How much room the node has for its log. See ``DiskSpace``.
     public var diskSpace = DiskSpace.ample
+    /// Whether the node's disk does not finish its writes. Such a node neither campaigns nor takes over the
+    /// leadership. One that leads should also step aside, see ``stepAside(now:)``.
+    public var isDiskStalled = false
 
     var log: RaftLog
     /// The memberships in the log, each with the index from which it is in force. The first stands for the
@@ -45,6 +48,8 @@ public struct RaftCore: Sendable {
     var snapshot: SnapshotMetadata
     /// Committed entries up to here were handed out.
     var handedOutIndex: LogIndex
+    /// Whether the membership in force changed in this turn.
+    var isMembershipNew = false
 
     // Elections.
     var electionDeadline = Instant.zero
@@ -53,6 +58,8 @@ public struct RaftCore: Sendable {
     var votes: [(node: NodeID, granted: Bool)] = []
     /// Pre-votes since the leader was known to be dead; `nil` where there is no such hurry.
     var hurriedCampaigns: Int?
+    /// Until then, whom this node heard before it started may still hold a lease.
+    var startLoyaltyDeadline = Instant.zero
 
     // Leading.
     var electedAt = Instant.zero
@@ -64,6 +71,11 @@ public struct RaftCore: Sendable {
     /// The highest sequence that was accepted from each session in this term. Looked up, never iterated.
     var acceptedSequences: [UInt64: UInt64] = [:]
     var leaderReads = LeaderReads()
+    var transfer: LeadershipTransfer?
+    /// Whether anybody was told to take over in this term: then there is no lease in it any more.
+    var hasSentTimeoutNow = false
+    var priorityTransferDue = Instant.zero
+    var isAnyoneLeaving = false
 
     // Following.
     var followerReads = FollowerReads()
@@ -107,10 +119,12 @@ public struct RaftCore: Sendable {
         persistence = Persistence(hardState: restored.hardState, lastIndex: log.lastIndex)
         reportedLeadership = Leadership(role: .follower, term: term, leader: nil)
         for entry in restored.entries where entry.kind == .membership {
-            noteMembership(entry)
+            noteMembership(entry, now: now)
         }
+        isMembershipNew = false
+        promiseLoyaltyAfterStart(now: now)
         resetElectionDeadline(now: now)
-        if membership.voters == [nodeID], !membership.isJoint {
+        if isAlone, now >= startLoyaltyDeadline {
             // Nobody else could lead: there is nothing to wait for.
             electionDeadline = now
         }
@@ -147,7 +161,8 @@ public struct RaftCore: Sendable {
         switch role {
         case .leader:
             // Where there is nobody to tell, an idle leader sleeps.
-            progress.isEmpty ? .distantFuture : min(heartbeatDue, quorumDeadline)
+            progress.isEmpty
+                ? .distantFuture : min(heartbeatDue, quorumDeadline, transfer?.deadline ?? .distantFuture)
         default:
             min(canCampaign ? electionDeadline : .distantFuture, followerReads.deadline)
         }
@@ -164,10 +179,13 @@ public struct RaftCore: Sendable {
         case .leader:
             if now >= quorumDeadline {
                 rarePaths.insert(.leaderStepsDownWithoutQuorum)
-                becomeFollower(term: term, leader: nil, now: now)
-            } else if now >= heartbeatDue {
+                return becomeFollower(term: term, leader: nil, now: now)
+            }
+            if let transfer, now >= transfer.deadline { giveUpTransfer(now: now) }
+            if now >= heartbeatDue {
                 isHeartbeatDue = true
                 heartbeatDue = now + heartbeatInterval
+                considerPriorities(now: now)
             }
         default:
             if canCampaign, now >= electionDeadline {
@@ -184,11 +202,13 @@ public struct RaftCore: Sendable {
         case .preVoteRequest(let position):
             return answerPreVote(message, position, now: now)
         case .voteRequest(let position):
-            return answerVote(message, position, now: now)
+            return answerVote(message, position, isTransfer: false, now: now)
+        case .transferVoteRequest(let position):
+            return answerVote(message, position, isTransfer: true, now: now)
         case .preVoteResponse(let granted):
             return countPreVote(message, granted: granted, now: now)
         case .propose(let proposals):
-            return acceptForwarded(proposals, message)
+            return acceptForwarded(proposals, message, now: now)
         case .append, .snapshotChunk:
             guard message.term >= term else { return answerStaleLeader(message) }
             followLeader(message, now: now)
@@ -219,7 +239,9 @@ public struct RaftCore: Sendable {
             handleReadIndexRequest(batch, from: message.from)
         case .readIndexResponse(let batch, let index):
             handleReadIndexResponse(batch, index, now: now)
-        case .preVoteRequest, .preVoteResponse, .voteRequest, .propose:
+        case .timeoutNow:
+            handleTimeoutNow(from: message.from, now: now)
+        case .preVoteRequest, .preVoteResponse, .voteRequest, .transferVoteRequest, .propose:
             preconditionFailure("requests that do not depend on the term were answered before")
         }
     }
@@ -240,6 +262,8 @@ public struct RaftCore: Sendable {
         guard role == .follower, leader == peer else { return }
         loseLeader()
         leaderHeardAt = nil
+        // Whoever may have held a lease before this node started was that leader or an earlier one.
+        startLoyaltyDeadline = .zero
         hurriedCampaigns = 0
         // A short random wait, so that two followers which notice together do not always collide.
         electionDeadline = now + .microseconds(Int(random.next(below: 10_000)))
@@ -250,8 +274,12 @@ public struct RaftCore: Sendable {
     /// What is to be done for all that was told since the last call.
     public mutating func takeEffects(now: Instant) -> Effects {
         if role == .leader {
+            leaveJointMembership(now: now)
             startReadRound(now: now)
             replicate(now: now)
+            if isAnyoneLeaving { tendLeavingMembers(now: now) }
+            if transfer != nil { continueTransfer(now: now) }
+            handOverIfRemoved(now: now)
         } else {
             askLeaderForReads(now: now)
             sendPendingAnswer()
@@ -262,6 +290,10 @@ public struct RaftCore: Sendable {
         if leadership != reportedLeadership {
             reportedLeadership = leadership
             effects.leadership = leadership
+        }
+        if isMembershipNew {
+            isMembershipNew = false
+            effects.membership = membership
         }
         var result = Effects()
         swap(&result, &effects)
@@ -285,18 +317,6 @@ public struct RaftCore: Sendable {
     ) {
         let message = RaftMessage(from: nodeID, to: peer, term: messageTerm ?? term, body: body)
         outgoing.append(OutgoingMessage(message: message, waitsForLog: waitsForLog))
-    }
-
-    /// Takes over the membership of an entry that was appended.
-    mutating func noteMembership(_ entry: Entry) {
-        var reader = ByteReader(entry.payload)
-        do throws(ByteDecodingError) {
-            let decoded = try Membership.decode(from: &reader)
-            memberships.append((entry.index, decoded))
-        } catch {
-            preconditionFailure("membership entry \(entry.index) cannot be decoded: \(error)")
-        }
-        if role == .leader { updateProgressMembers() }
     }
 
     /// A member whose link changed is probed again: what was under way to it may be lost.

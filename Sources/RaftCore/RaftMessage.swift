@@ -21,6 +21,9 @@ public struct RaftMessage: Hashable, Sendable {
         case preVoteResponse(granted: Bool)
         /// RequestVote (Raft paper, section 5.2).
         case voteRequest(LogPosition)
+        /// A vote request of a candidate that the leader of the term before told to take over: its receivers
+        /// need not protect that leader (dissertation, section 4.2.3).
+        case transferVoteRequest(LogPosition)
         case voteResponse(granted: Bool)
         /// AppendEntries (section 5.3), with or without entries.
         case append(AppendEntries)
@@ -36,6 +39,8 @@ public struct RaftMessage: Hashable, Sendable {
         case readIndexRequest(ReadBatchID)
         /// `nil`: this node cannot tell; ask again.
         case readIndexResponse(ReadBatchID, LogIndex?)
+        /// The leader wants the receiver to take over at once (dissertation, section 3.10).
+        case timeoutNow
     }
 }
 
@@ -123,16 +128,26 @@ public struct SnapshotResponse: Hashable, Sendable {
     }
 }
 
-/// A command that a client wants in the log.
+/// What a client wants in the log.
 public struct Proposal: Hashable, Sendable {
+    public enum Kind: UInt8, Hashable, Sendable {
+        /// The payload is a command for the state machine.
+        case command = 0
+        /// The payload is an encoded ``MembershipChange``. The leader checks it when it appends the membership
+        /// that follows from it, as an entry with the proposal's id.
+        case membershipChange = 1
+    }
+
     public let id: ProposalID
+    public let kind: Kind
     public let payload: ByteSlice
     /// Whether the command makes the state larger. Such proposals are the first to be refused when the
     /// leader's disk fills up; deletes and compactions, which make room, go on.
     public let needsSpace: Bool
 
-    public init(id: ProposalID, payload: ByteSlice, needsSpace: Bool) {
+    public init(id: ProposalID, kind: Kind = .command, payload: ByteSlice, needsSpace: Bool) {
         self.id = id
+        self.kind = kind
         self.payload = payload
         self.needsSpace = needsSpace
     }
@@ -146,18 +161,6 @@ public enum DiskSpace: UInt8, Hashable, Sendable {
     /// Nothing is appended: a leader refuses every proposal, a follower takes no entries and does not
     /// campaign. Votes still fit.
     case none = 2
-}
-
-/// Why a proposal will never be in the log.
-public enum ProposalRejection: UInt8, Hashable, Sendable {
-    /// The receiver is not, or no longer, the leader of the term that the proposal was sent to. It may have
-    /// appended an earlier copy of it, so this alone does not tell that the proposal is in no log: an
-    /// applied entry of a later term does.
-    case notLeader = 0
-    /// Too much is proposed and not yet committed.
-    case overloaded = 1
-    /// The leader has no room on its disk.
-    case noSpace = 2
 }
 
 /// The reads that one node asked about together.

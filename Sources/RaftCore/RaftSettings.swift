@@ -18,6 +18,18 @@ public struct RaftSettings: Hashable, Sendable {
     /// The most bytes in one chunk of a snapshot.
     public var snapshotChunkSizeBytes = 256 << 10
 
+    /// To how many members a leader sends a snapshot at the same time; the others wait their turn.
+    public var maximumConcurrentSnapshotTransfers = 2
+    /// The largest payload of a proposal; larger ones are refused.
+    public var maximumEntrySizeBytes = 8 << 20
+    /// Whether leaders hold a lease: a time in which no other node can be elected, see
+    /// ``RaftCore/leaseDeadline``. It must be the same on every member of a group, as must the election
+    /// timeout and the drift. A member that starts again then waits out a lease that it may have granted.
+    public var promisesLeases = false
+    /// How much slower or faster than true time any member's monotonic clock may run, in millionths. Leases
+    /// are exactly as certain as this bound. The clock must go on while the machine is suspended.
+    public var maximumClockDriftPartsPerMillion = 10_000
+
     public init() {}
 
     /// Why these settings cannot work, in one line, or `nil`.
@@ -34,6 +46,12 @@ public struct RaftSettings: Hashable, Sendable {
         }
         if maximumAppendSizeBytes < 1 || maximumInFlightAppends < 1 || snapshotChunkSizeBytes < 1 {
             return "limits on messages must be at least 1"
+        }
+        if maximumConcurrentSnapshotTransfers < 1 || maximumEntrySizeBytes < 1 {
+            return "snapshot transfers at a time and the size of entries must be at least 1"
+        }
+        if maximumClockDriftPartsPerMillion < 0 || maximumClockDriftPartsPerMillion > 250_000 {
+            return "the clock drift (\(maximumClockDriftPartsPerMillion) ppm) must be from 0 to 250000 ppm"
         }
         return nil
     }

@@ -9,6 +9,25 @@ public struct RaftStatus: Hashable, Sendable {
         public let isReceivingSnapshot: Bool
         public let isProbing: Bool
         public let inFlightCount: Int
+        public let isVoter: Bool
+        public let isLearner: Bool
+        /// Removed; the leader only makes sure that it learns of it.
+        public let isLeaving: Bool
+        /// Whether it is close enough behind to be promoted or to take over, apart from having answered lately.
+        public let isCaughtUp: Bool
+        public let priority: UInt8
+        public let hasAnswered: Bool
+        /// When the leader sent the last that the member answered, on the leader's clock. Where it has never
+        /// answered this leader: since when the leader sends to it.
+        public let lastAnswered: Instant
+
+        /// For how long the member has not answered.
+        public func silence(now: Instant) -> Interval { now - lastAnswered }
+
+        /// Whether it answered something that was sent within `patience`.
+        public func isRecentlyActive(within patience: Interval, now: Instant) -> Bool {
+            hasAnswered && silence(now: now) < patience
+        }
     }
 
     public let node: NodeID
@@ -20,6 +39,10 @@ public struct RaftStatus: Hashable, Sendable {
     /// Of the others, in the order of ids; empty on a node that does not lead.
     public let members: [Member]
     public let malformedMessageCount: Int
+    /// To whom the leadership is being transferred.
+    public let transferTarget: NodeID?
+    /// See ``RaftCore/leaseDeadline``.
+    public let leaseDeadline: Instant?
 }
 
 extension RaftCore {
@@ -33,8 +56,13 @@ extension RaftCore {
                 return RaftStatus.Member(
                     node: progress.node, match: progress.match, next: progress.next,
                     isReceivingSnapshot: isReceivingSnapshot, isProbing: progress.state == .probe,
-                    inFlightCount: progress.inFlight.count)
+                    inFlightCount: progress.inFlight.count, isVoter: membership.isVoter(progress.node),
+                    isLearner: membership.learners.contains(progress.node),
+                    isLeaving: progress.leaving != nil, isCaughtUp: isCaughtUp(progress),
+                    priority: membership.priority(of: progress.node), hasAnswered: progress.hasAnswered,
+                    lastAnswered: progress.answeredSentAt)
             },
-            malformedMessageCount: malformedMessageCount)
+            malformedMessageCount: malformedMessageCount, transferTarget: transferTarget,
+            leaseDeadline: leaseDeadline)
     }
 }

@@ -94,6 +94,10 @@ struct ProposalQueue<Success> {
             return nil
         case .overloaded: error = .tooManyRequests
         case .noSpace: error = .noSpace
+        case .tooLarge: error = .keyValue(.requestTooLarge)
+        case .changeUnderWay, .leaderNotReady, .learnerNotReady, .invalidChange:
+            // Said of changes of the membership only, which no command is; nothing was done.
+            error = .leaderChanged
         }
         return pending.take(id.sequence).map { EndedProposal(proposal: $0, error: error) }
     }

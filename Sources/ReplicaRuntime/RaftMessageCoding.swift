@@ -22,6 +22,8 @@ enum RaftMessageCoding {
         case proposeRejected = 13
         case readIndexRequest = 14
         case readIndexResponse = 15
+        case transferVoteRequest = 16
+        case timeoutNow = 17
     }
 
     static func encode(_ message: RaftMessage, group: GroupID) -> [UInt8] {
@@ -58,6 +60,11 @@ enum RaftMessageCoding {
         case .voteRequest(let position):
             writer.write(Kind.voteRequest.rawValue)
             encode(position, into: &writer)
+        case .transferVoteRequest(let position):
+            writer.write(Kind.transferVoteRequest.rawValue)
+            encode(position, into: &writer)
+        case .timeoutNow:
+            writer.write(Kind.timeoutNow.rawValue)
         case .voteResponse(let granted):
             writer.write(Kind.voteResponse.rawValue)
             writer.write(granted)
@@ -153,7 +160,7 @@ enum RaftMessageCoding {
         writer.write(UInt32(proposals.count))
         for proposal in proposals {
             encode(proposal.id, into: &writer)
-            writer.write(proposal.needsSpace)
+            writer.write((proposal.needsSpace ? 1 : 0) | (proposal.kind.rawValue << 1))
             writer.writeSized(proposal.payload)
         }
     }
@@ -196,6 +203,8 @@ extension RaftMessageCoding {
         case .preVoteRequest: return .preVoteRequest(try decodePosition(&reader))
         case .preVoteResponse: return .preVoteResponse(granted: try reader.readBool())
         case .voteRequest: return .voteRequest(try decodePosition(&reader))
+        case .transferVoteRequest: return .transferVoteRequest(try decodePosition(&reader))
+        case .timeoutNow: return .timeoutNow
         case .voteResponse: return .voteResponse(granted: try reader.readBool())
         case .append: return .append(try decodeAppend(&reader))
         case .appendMatched:
@@ -286,8 +295,14 @@ extension RaftMessageCoding {
         proposals.reserveCapacity(count)
         for _ in 0..<count {
             let id = try decodeProposalID(&reader)
-            let needsSpace = try reader.readBool()
-            proposals.append(Proposal(id: id, payload: try reader.readSized(), needsSpace: needsSpace))
+            let flags = try reader.readUInt8()
+            guard let kind = Proposal.Kind(rawValue: flags >> 1) else {
+                throw ByteDecodingError(
+                    offset: reader.offset - 1, reason: "proposal kind \(flags >> 1) is unknown")
+            }
+            proposals.append(
+                Proposal(
+                    id: id, kind: kind, payload: try reader.readSized(), needsSpace: flags & 1 == 1))
         }
         return proposals
     }

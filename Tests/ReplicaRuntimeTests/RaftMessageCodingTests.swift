@@ -42,7 +42,14 @@ import Testing
         .snapshotResponse(SnapshotResponse(index: LogIndex(100), outcome: .installed, sentAt: .zero)),
         .snapshotResponse(SnapshotResponse(index: LogIndex(100), outcome: .refused, sentAt: .zero)),
         .propose([Proposal(id: proposal, payload: ByteSlice([9, 8]), needsSpace: true)]),
+        .propose([
+            Proposal(id: proposal, kind: .membershipChange, payload: ByteSlice([1]), needsSpace: false),
+            Proposal(id: proposal, payload: ByteSlice([2]), needsSpace: true),
+        ]),
         .proposeRejected([proposal], .noSpace),
+        .proposeRejected([proposal], .invalidChange(.noVoterLeft)),
+        .transferVoteRequest(position),
+        .timeoutNow,
         .readIndexRequest(ReadBatchID(session: 1, sequence: 2)),
         .readIndexResponse(ReadBatchID(session: 1, sequence: 2), LogIndex(55)),
         .readIndexResponse(ReadBatchID(session: 1, sequence: 2), nil),
@@ -76,12 +83,32 @@ import Testing
     @Test func randomBytesNeverStopTheDecoder() {
         var random = SeededRandom(seed: 4)
         for _ in 0..<20_000 {
-            var noise = bytes(RaftMessageCodingTests.bodies[Int(random.next(below: 17))])
+            var noise = bytes(
+                RaftMessageCodingTests.bodies[Int(random.next(below: UInt64(Self.bodies.count)))])
             for _ in 0..<1 + random.next(below: 4) {
                 noise[Int(random.next(below: UInt64(noise.count)))] = UInt8(truncatingIfNeeded: random.next())
             }
             _ = try? RaftMessageCoding.decode(ByteSlice(noise))
         }
+    }
+
+    @Test func everyReasonHasANumberOfItsOwn() {
+        let reasons = (0...UInt8.max).compactMap(ProposalRejection.init(rawValue:))
+        #expect(reasons.count == 7 + MembershipChangeProblem.allCases.count)
+        for reason in reasons {
+            #expect(ProposalRejection(rawValue: reason.rawValue) == reason)
+        }
+        #expect(ProposalRejection.noSpace.rawValue == 2)
+    }
+
+    @Test func unknownKindsOfProposalsAreRefused() {
+        var body = bytes(.propose([Proposal(id: Self.proposal, payload: ByteSlice(), needsSpace: false)]))
+        let flags = body.count - 5
+        body[flags] = 4
+        let error = #expect(throws: ByteDecodingError.self) {
+            _ = try RaftMessageCoding.decode(ByteSlice(body))
+        }
+        #expect(error?.offset == flags)
     }
 
     /// The example in docs/formats/peer-messages.md.

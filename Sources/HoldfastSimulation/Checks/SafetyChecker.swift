@@ -59,7 +59,7 @@ struct SafetyChecker {
             views[node].sentTerm = max(views[node].sentTerm, message.term)
         }
         switch message.body {
-        case .voteRequest: noteVote(node, message.from, message.term)
+        case .voteRequest, .transferVoteRequest: noteVote(node, message.from, message.term)
         case .voteResponse(granted: true): noteVote(node, message.to, message.term)
         default: break
         }

@@ -8,7 +8,7 @@ enum ScenarioFormat {
             switch entry.kind {
             case .noOperation: "-"
             case .command: entry.payload.count > 12 ? "\(entry.payload.count) bytes" : text(entry.payload)
-            case .membership: "membership"
+            case .membership: membership(entry.payload)
             }
         return "\(entry.index)@\(entry.term) \(content)"
     }
@@ -19,6 +19,34 @@ enum ScenarioFormat {
             return "\(entry(entries[0])) ... \(entry(entries[entries.count - 1])) (\(entries.count))"
         }
         return entries.map(entry).joined(separator: ", ")
+    }
+
+    static func membership(_ payload: ByteSlice) -> String {
+        var reader = ByteReader(payload)
+        guard let membership = try? Membership.decode(from: &reader) else { return "an unreadable membership" }
+        return describe(membership)
+    }
+
+    /// `{1 2 3}`, `{1 2 4, before 1 2 3, learners 5}`, with priorities that are not the usual one.
+    static func describe(_ membership: Membership) -> String {
+        func list(_ nodes: [NodeID]) -> String {
+            nodes.map { node in
+                let priority = membership.priority(of: node)
+                return priority == MemberDescription.defaultPriority ? "\(node)" : "\(node)^\(priority)"
+            }.joined(separator: " ")
+        }
+        var parts = [list(membership.voters)]
+        if membership.isJoint { parts.append("before " + list(membership.outgoingVoters)) }
+        if !membership.learners.isEmpty { parts.append("learners " + list(membership.learners)) }
+        if !membership.learnersNext.isEmpty {
+            parts.append("then learners " + list(membership.learnersNext))
+        }
+        return "{\(parts.joined(separator: ", "))}"
+    }
+
+    static func proposal(_ proposal: Proposal) -> String {
+        guard proposal.kind == .membershipChange else { return text(proposal.payload) }
+        return "a change of \(proposal.payload.count) bytes"
     }
 
     static func text(_ payload: ByteSlice) -> String {
@@ -34,6 +62,8 @@ enum ScenarioFormat {
         case .preVoteRequest(let position): "pre-vote? for a log to \(position)"
         case .preVoteResponse(let granted): "pre-vote: \(granted ? "yes" : "no")"
         case .voteRequest(let position): "vote? for a log to \(position)"
+        case .transferVoteRequest(let position): "vote to take over? for a log to \(position)"
+        case .timeoutNow: "take over now"
         case .voteResponse(let granted): "vote: \(granted ? "yes" : "no")"
         case .append(let append):
             "append after \(append.previous): \(entries(append.entries)); commit \(append.commitIndex)"
@@ -43,7 +73,7 @@ enum ScenarioFormat {
             "snapshot \(chunk.metadata.index)@\(chunk.metadata.term), \(chunk.bytes.count) bytes from "
                 + "\(chunk.offset)\(chunk.isLast ? ", the last" : "")"
         case .snapshotResponse(let response): "snapshot \(response.index): \(outcome(response.outcome))"
-        case .propose(let proposals): "propose \(proposals.map { text($0.payload) }.joined(separator: ", "))"
+        case .propose(let proposals): "propose \(proposals.map(proposal).joined(separator: ", "))"
         case .proposeRejected(let ids, let reason):
             "refused \(ids.map(\.description).joined(separator: ", ")): \(reason)"
         case .readIndexRequest(let batch): "read index? \(batch.session).\(batch.sequence)"
@@ -104,7 +134,9 @@ enum ScenarioFormat {
                 + "\(status.durableIndex), log from \(status.firstIndex) to \(status.lastPosition)"
         ]
         for member in status.members {
-            let state = member.isReceivingSnapshot ? "snapshot" : member.isProbing ? "probe" : "replicate"
+            let state =
+                (member.isLeaving ? "leaving, " : "")
+                + (member.isReceivingSnapshot ? "snapshot" : member.isProbing ? "probe" : "replicate")
             lines.append(
                 "  \(member.node): \(state), match \(member.match), next \(member.next), "
                     + "\(member.inFlightCount) in flight")

@@ -1,0 +1,23 @@
+/// What a membership says of one member beside its rights.
+public struct MemberDescription: Hashable, Sendable {
+    /// The priority of members that nothing is said of.
+    public static let defaultPriority: UInt8 = 100
+    /// The most bytes of ``information``.
+    public static let maximumInformationSizeBytes = 4_096
+
+    public let node: NodeID
+    /// Among voters that are equally fit to lead, the one with the highest priority should. A voter with the
+    /// priority 0 never leads.
+    public let priority: UInt8
+    /// The owner's encoding of name and addresses. No core looks into it.
+    public let information: ByteSlice
+
+    public init(
+        node: NodeID, priority: UInt8 = MemberDescription.defaultPriority,
+        information: ByteSlice = ByteSlice()
+    ) {
+        self.node = node
+        self.priority = priority
+        self.information = information
+    }
+}
