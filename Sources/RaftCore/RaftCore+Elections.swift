@@ -6,7 +6,7 @@ extension RaftCore {
     /// Voters campaign. Learners and strangers do not, nor nodes that are never to lead, nor nodes whose disk
     /// has no room or stands still.
     var canCampaign: Bool {
-        diskSpace != .none && !isDiskStalled && membership.isVoter(nodeID)
+        diskSpace != .none && !isDiskStalled && !isAbstaining && membership.isVoter(nodeID)
             && membership.priority(of: nodeID) > 0
     }
 

@@ -39,6 +39,9 @@ public struct RaftCore: Sendable {
     /// Whether the node's disk does not finish its writes. Such a node neither campaigns nor takes over the
     /// leadership. One that leads should also step aside, see ``stepAside(now:)``.
     public var isDiskStalled = false
+    /// Whether the node leaves the leadership to others for now: it neither campaigns nor takes over. It votes
+    /// and replicates as ever. See ``transferLeadership(to:now:)`` for one that leads.
+    public var isAbstaining = false
 
     var log: RaftLog
     /// The memberships in the log, each with the index from which it is in force. The first stands for the
