@@ -9,15 +9,19 @@ public struct MemberDescription: Hashable, Sendable {
     /// Among voters that are equally fit to lead, the one with the highest priority should. A voter with the
     /// priority 0 never leads.
     public let priority: UInt8
+    /// Whether the leader's owner promotes it by itself once it has caught up. Only of learners does it say
+    /// anything.
+    public let isPromotedWhenReady: Bool
     /// The owner's encoding of name and addresses. No core looks into it.
     public let information: ByteSlice
 
     public init(
         node: NodeID, priority: UInt8 = MemberDescription.defaultPriority,
-        information: ByteSlice = ByteSlice()
+        isPromotedWhenReady: Bool = false, information: ByteSlice = ByteSlice()
     ) {
         self.node = node
         self.priority = priority
+        self.isPromotedWhenReady = isPromotedWhenReady
         self.information = information
     }
 }

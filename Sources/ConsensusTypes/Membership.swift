@@ -11,14 +11,18 @@ public struct Membership: Hashable, Sendable {
     public let learners: [NodeID]
     /// Outgoing voters that become learners when the change ends. Sorted, disjoint from `voters`.
     public let learnersNext: [NodeID]
-    /// Sorted by node, at most one for each, and only of members.
+    /// Former members that a leader removed because they were silent, and that may come back by themselves. They
+    /// count in nothing and receive no log, but their descriptions stay, so that everybody keeps links to them.
+    /// Sorted, disjoint from voters and learners; outgoing voters among them leave when the change ends.
+    public let evicted: [NodeID]
+    /// Sorted by node, at most one for each, and only of members and of those that were evicted.
     public let descriptions: [MemberDescription]
 
     /// Puts everything into its normal form: of what is said twice the first counts, and what does not belong
     /// (learners that vote, descriptions of strangers) is left out.
     public init(
         voters: [NodeID], outgoingVoters: [NodeID] = [], learners: [NodeID] = [],
-        learnersNext: [NodeID] = [], descriptions: [MemberDescription] = []
+        learnersNext: [NodeID] = [], evicted: [NodeID] = [], descriptions: [MemberDescription] = []
     ) {
         let incoming = Membership.normalized(voters)
         let outgoing = Membership.normalized(outgoingVoters)
@@ -29,8 +33,12 @@ public struct Membership: Hashable, Sendable {
         self.learners = receiving
         self.learnersNext = Membership.normalized(
             learnersNext.filter { outgoing.contains($0) && !incoming.contains($0) })
+        let members = Membership.normalized(incoming + outgoing + receiving)
+        let absent = Membership.normalized(
+            evicted.filter { !incoming.contains($0) && !receiving.contains($0) })
+        self.evicted = absent
         var known: [MemberDescription] = []
-        for node in Membership.normalized(incoming + outgoing + receiving) where !descriptions.isEmpty {
+        for node in Membership.normalized(members + absent) where !descriptions.isEmpty {
             if let description = descriptions.first(where: { $0.node == node }) {
                 known.append(description)
             }
@@ -53,7 +61,7 @@ public struct Membership: Hashable, Sendable {
         isVoter(node) || learners.contains(node)
     }
 
-    /// What is said of a member; `nil` where nothing is, or where it is none.
+    /// What is said of a member or of one that was evicted; `nil` where nothing is.
     public func description(of node: NodeID) -> MemberDescription? {
         descriptions.first { $0.node == node }
     }
@@ -65,7 +73,7 @@ public struct Membership: Hashable, Sendable {
     /// The membership that follows a joint one: the new voters decide alone. Any other follows itself.
     public var left: Membership {
         Membership(
-            voters: voters, learners: learners + learnersNext, descriptions: descriptions)
+            voters: voters, learners: learners + learnersNext, evicted: evicted, descriptions: descriptions)
     }
 
     private static func normalized(_ nodes: [NodeID]) -> [NodeID] {

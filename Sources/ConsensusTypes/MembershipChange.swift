@@ -10,7 +10,7 @@ public enum MembershipChangeProblem: UInt8, Error, Hashable, Sendable, CaseItera
     case notVoter = 3
     /// There would be no voter that may lead: none at all, or none with a priority above 0.
     case noVoterLeft = 4
-    /// There would be more than ``MembershipChange/maximumMembers``.
+    /// There would be more than ``MembershipChange/maximumMembers``, those that were evicted included.
     case tooManyMembers = 5
     /// There is no step in the change.
     case emptyChange = 6
@@ -51,7 +51,10 @@ public struct MembershipChange: Hashable, Sendable {
         case promote(NodeID)
         /// A voter becomes a learner.
         case demote(NodeID)
+        /// A member leaves for good; one that was evicted is forgotten.
         case remove(NodeID)
+        /// A silent member leaves, and may come back by itself. What is said of it stays.
+        case evict(NodeID)
         /// New information on a member, or a new priority.
         case describe(MemberDescription)
     }
@@ -84,11 +87,14 @@ public struct MembershipChange: Hashable, Sendable {
         for step in steps {
             try draft.take(step)
         }
-        guard draft.voters.count + draft.learners.count <= MembershipChange.maximumMembers else {
+        guard
+            draft.voters.count + draft.learners.count + draft.evicted.count <= MembershipChange.maximumMembers
+        else {
             throw .tooManyMembers
         }
         let next = Membership(
-            voters: draft.voters, learners: draft.learners, descriptions: draft.descriptions)
+            voters: draft.voters, learners: draft.learners, evicted: draft.evicted,
+            descriptions: draft.descriptions)
         guard next.voters.contains(where: { next.priority(of: $0) > 0 }) else { throw .noVoterLeft }
         let old = membership.voters
         let changed = next.voters.count { !old.contains($0) } + old.count { !next.voters.contains($0) }
@@ -97,7 +103,7 @@ public struct MembershipChange: Hashable, Sendable {
         return .joint(
             Membership(
                 voters: next.voters, outgoingVoters: old, learners: next.learners,
-                learnersNext: next.learners.filter { old.contains($0) },
+                learnersNext: next.learners.filter { old.contains($0) }, evicted: next.evicted,
                 descriptions: next.descriptions + membership.descriptions))
     }
 }
@@ -106,11 +112,13 @@ public struct MembershipChange: Hashable, Sendable {
 private struct MembershipDraft {
     var voters: [NodeID]
     var learners: [NodeID]
+    var evicted: [NodeID]
     var descriptions: [MemberDescription]
 
     init(_ membership: Membership) {
         voters = membership.voters
         learners = membership.learners
+        evicted = membership.evicted
         descriptions = membership.descriptions
     }
 
@@ -119,10 +127,12 @@ private struct MembershipDraft {
         case .addLearner(let description):
             try requireStranger(description.node)
             learners.append(description.node)
+            evicted.removeAll { $0 == description.node }
             try describe(description)
         case .addVoter(let description):
             try requireStranger(description.node)
             voters.append(description.node)
+            evicted.removeAll { $0 == description.node }
             try describe(description)
         case .promote(let node):
             try requireMember(node)
@@ -134,8 +144,14 @@ private struct MembershipDraft {
             guard voters.contains(node) else { throw .notVoter }
             voters.removeAll { $0 == node }
             learners.append(node)
-        case .remove(let node):
+        case .evict(let node):
             try requireMember(node)
+            voters.removeAll { $0 == node }
+            learners.removeAll { $0 == node }
+            evicted.append(node)
+        case .remove(let node):
+            if !evicted.contains(node) { try requireMember(node) }
+            evicted.removeAll { $0 == node }
             voters.removeAll { $0 == node }
             learners.removeAll { $0 == node }
             descriptions.removeAll { $0.node == node }

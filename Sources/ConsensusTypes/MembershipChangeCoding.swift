@@ -6,6 +6,7 @@ extension MembershipChange {
         case demote = 4
         case remove = 5
         case describe = 6
+        case evict = 7
     }
 
     /// A count in four bytes; each step is a kind in one byte and a node in eight, or a description.
@@ -19,6 +20,7 @@ extension MembershipChange {
             case .promote(let node): MembershipChange.encode(.promote, node, &writer)
             case .demote(let node): MembershipChange.encode(.demote, node, &writer)
             case .remove(let node): MembershipChange.encode(.remove, node, &writer)
+            case .evict(let node): MembershipChange.encode(.evict, node, &writer)
             }
         }
     }
@@ -64,6 +66,7 @@ extension MembershipChange {
         case .promote: return .promote(NodeID(try reader.readUInt64()))
         case .demote: return .demote(NodeID(try reader.readUInt64()))
         case .remove: return .remove(NodeID(try reader.readUInt64()))
+        case .evict: return .evict(NodeID(try reader.readUInt64()))
         case .describe: return .describe(try MemberDescription.decode(from: &reader))
         }
     }

@@ -5,16 +5,18 @@ extension Membership {
     private static let longFormMark: UInt32 = 0x8000_0001
 
     /// Three lists of node ids, each a count in four bytes and the ids in eight. Where there is more to say: a
-    /// mark in four bytes, those three lists, that of the next learners, and the descriptions: a count in four
-    /// bytes, and for each the node, the priority in one byte, and the sized information.
+    /// mark in four bytes, those three lists, those of the next learners and of the evicted, and the descriptions: a
+    /// count in four bytes, and for each the node, the priority in one byte, flags in one byte (1: promoted when
+    /// ready), and the sized information.
     public func encode(into writer: inout ByteWriter) {
-        let isLong = !learnersNext.isEmpty || !descriptions.isEmpty
+        let isLong = !learnersNext.isEmpty || !evicted.isEmpty || !descriptions.isEmpty
         if isLong { writer.write(Membership.longFormMark) }
         for group in [voters, outgoingVoters, learners] {
             Membership.encode(group, into: &writer)
         }
         guard isLong else { return }
         Membership.encode(learnersNext, into: &writer)
+        Membership.encode(evicted, into: &writer)
         writer.write(UInt32(descriptions.count))
         for description in descriptions {
             description.encode(into: &writer)
@@ -41,6 +43,7 @@ extension Membership {
         let outgoingVoters = try decodeGroup(from: &reader)
         let learners = try decodeGroup(from: &reader)
         let learnersNext = try decodeGroup(from: &reader)
+        let evicted = try decodeGroup(from: &reader)
         let count = try decodeCount(from: &reader)
         var descriptions: [MemberDescription] = []
         for _ in 0..<count {
@@ -48,7 +51,7 @@ extension Membership {
         }
         return Membership(
             voters: voters, outgoingVoters: outgoingVoters, learners: learners, learnersNext: learnersNext,
-            descriptions: descriptions)
+            evicted: evicted, descriptions: descriptions)
     }
 
     private static func decodeCount(from reader: inout ByteReader) throws(ByteDecodingError) -> Int {
@@ -74,12 +77,18 @@ extension MemberDescription {
     func encode(into writer: inout ByteWriter) {
         writer.write(node.rawValue)
         writer.write(priority)
+        writer.write(isPromotedWhenReady ? UInt8(1) : UInt8(0))
         writer.writeSized(information)
     }
 
     static func decode(from reader: inout ByteReader) throws(ByteDecodingError) -> MemberDescription {
         let node = NodeID(try reader.readUInt64())
         let priority = try reader.readUInt8()
+        let flags = try reader.readUInt8()
+        guard flags <= 1 else {
+            throw ByteDecodingError(
+                offset: reader.offset - 1, reason: "flags \(flags) of a member are unknown")
+        }
         let count = Int(try reader.readUInt32())
         guard count <= maximumInformationSizeBytes else {
             throw ByteDecodingError(
@@ -87,6 +96,7 @@ extension MemberDescription {
         }
         // A copy: the membership outlives the message that it came in.
         let information = ByteSlice(try reader.readRaw(count).bytes)
-        return MemberDescription(node: node, priority: priority, information: information)
+        return MemberDescription(
+            node: node, priority: priority, isPromotedWhenReady: flags == 1, information: information)
     }
 }
