@@ -92,6 +92,15 @@ final class NodeEnvironment<Group: HostedGroup>: ReplicaEnvironment {
         }
     }
 
+    func isPresent(_ peer: NodeID) -> Bool {
+        guard let node else { return false }
+        return node.transport.isConnected(to: peer) && node.admission.standing(of: peer) == .accepted
+    }
+
+    func report(_ text: String) {
+        node?.logger.notice("\(text)")
+    }
+
     func scheduleTurn() {
         node?.scheduleTurn()
     }

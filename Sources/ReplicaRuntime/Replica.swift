@@ -33,6 +33,9 @@ public final class Replica<Machine: ReplicaMachine> {
     var restorer: (any SnapshotRestorer)?
     var finishedRestore: (metadata: SnapshotMetadata, restorer: any SnapshotRestorer)?
     var appliedSizeSinceSnapshotBytes = 0
+    var keeper: MembershipKeeper
+    /// When the leader looks after its members next.
+    var keeperDue = Instant.distantFuture
     private var isInTurn = false
     private var ownRarePaths = RarePathSet()
 
@@ -47,12 +50,13 @@ public final class Replica<Machine: ReplicaMachine> {
         self.machine = machine
         self.environment = environment
         self.settings = settings
+        keeper = MembershipKeeper(settings: settings.members)
         appliedIndex = snapshot.index
         appliedTerm = snapshot.term
     }
 
     public var nextDeadline: Instant {
-        min(core.nextDeadline, machine.nextDeadline)
+        min(core.nextDeadline, machine.nextDeadline, keeperDue)
     }
 
     /// Which rare branches this member, its machine apart, has taken.
@@ -80,6 +84,7 @@ public final class Replica<Machine: ReplicaMachine> {
     public func advance(now: Instant) {
         core.advance(now: now)
         machine.advance(now: now)
+        keepMembers(now: now)
         environment.scheduleTurn()
     }
 
@@ -168,6 +173,7 @@ public final class Replica<Machine: ReplicaMachine> {
             precondition(
                 effects.messagesAfterPersist.isEmpty, "messages wait for a persist that is not there")
         }
+        if effects.leadership != nil || effects.membership != nil { armKeeper(now: now) }
         if let leadership = effects.leadership {
             machine.leadershipChanged(leadership, now: now)
         }

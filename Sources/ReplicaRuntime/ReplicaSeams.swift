@@ -32,9 +32,20 @@ public protocol ReplicaEnvironment: AnyObject {
     /// offset zero begins anew.
     func storeReceivedChunk(_ chunk: SnapshotChunk, restorer: any SnapshotRestorer)
 
+    /// Whether the peer, a member or not, is reachable and takes part.
+    func isPresent(_ peer: NodeID) -> Bool
+
+    /// Something for people to read.
+    func report(_ text: String)
+
     /// Asks for a call of ``Replica/runTurn(now:)`` as soon as everything that is already at hand has been
     /// handled. Asking twice before the turn is the same as asking once.
     func scheduleTurn()
+}
+
+extension ReplicaEnvironment {
+    public func isPresent(_ peer: NodeID) -> Bool { false }
+    public func report(_ text: String) {}
 }
 
 /// A frozen state that is read piece by piece on another thread while the machine goes on.

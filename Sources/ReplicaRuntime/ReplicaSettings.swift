@@ -13,5 +13,8 @@ public struct ReplicaSettings: Hashable, Sendable {
     /// The most that these entries may take, so that large values do not fill the memory.
     public var trailingSizeBytes = 32 << 20
 
+    /// What the leader does about the members by itself.
+    public var members = MembershipKeeperSettings()
+
     public init() {}
 }
