@@ -30,9 +30,8 @@ struct InitialCluster {
         }
         members = names.map { name in
             let peerURLs = urls[name]!
-            let addresses = peerURLs.map(\.text).sorted().joined(separator: ",")
             return Member(
-                id: NodeID(StableHash.of("member\n\(token)\n\(addresses)")), name: name, peerURLs: peerURLs)
+                id: InitialCluster.memberID(token: token, peerURLs: peerURLs), name: name, peerURLs: peerURLs)
         }
         let ids = members.map(\.id).sorted()
         for (first, second) in zip(ids, ids.dropFirst()) where first == second {
@@ -40,6 +39,12 @@ struct InitialCluster {
                 message: "--initial-cluster: two members have the same peer address", exitCode: 64)
         }
         clusterID = StableHash.of("cluster\n\(token)\n\(ids.map(\.description).joined(separator: ","))")
+    }
+
+    /// The id of the member that listens at these addresses, the same on every node.
+    static func memberID(token: String, peerURLs: [ClusterURL]) -> NodeID {
+        let addresses = peerURLs.map(\.text).sorted().joined(separator: ",")
+        return NodeID(StableHash.of("member\n\(token)\n\(addresses)"))
     }
 }
 

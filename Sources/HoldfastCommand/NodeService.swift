@@ -6,9 +6,9 @@ import ReplicaRuntime
 /// A node's key-value group as etcd's API sees it, together with what only the program knows: the members'
 /// names and addresses.
 final class NodeService: KeyValueService {
-    private let node: KeyValueNode
-    private let group: KeyValueGroup
-    private let options: ServeOptions
+    let node: KeyValueNode
+    let group: KeyValueGroup
+    let options: ServeOptions
     private let clusterID: UInt64
     private let memberID: UInt64
 
@@ -31,20 +31,8 @@ final class NodeService: KeyValueService {
             clusterID: clusterID, memberID: memberID, leader: group.leadership.leader?.rawValue,
             term: group.leadership.term.rawValue, commitIndex: group.replica.core.commitIndex.rawValue,
             appliedIndex: group.replica.appliedIndex.rawValue, databaseSizeBytes: group.store.sizeBytes,
-            members: options.cluster.members.map(member), isSpaceExhausted: group.isOutOfSpace,
+            members: memberList, isSpaceExhausted: group.isOutOfSpace,
             leaderChangeCount: group.leaderChangeCount, pendingProposalCount: group.pendingProposalCount)
-    }
-
-    private func member(_ member: InitialCluster.Member) -> MemberInfo {
-        let clientURLs: [String]
-        if member.id == options.ownMember.id {
-            clientURLs = options.advertiseClientURLs.map(\.text)
-        } else {
-            clientURLs = node.announcements[member.id].map(Announcement.clientURLs) ?? []
-        }
-        return MemberInfo(
-            id: member.id.rawValue, name: member.name, peerURLs: member.peerURLs.map(\.text),
-            clientURLs: clientURLs)
     }
 
     func propose(
@@ -85,28 +73,35 @@ final class NodeService: KeyValueService {
     }
 }
 
-/// What nodes tell each other of themselves: their client addresses.
-enum Announcement {
+/// What nodes tell each other of themselves: their client addresses and their names.
+struct Announcement: Hashable {
     static let maximumURLs = 64
 
-    static func encode(_ urls: [ClusterURL]) -> [UInt8] {
+    var name = ""
+    var clientURLs: [String] = []
+
+    func encode() -> [UInt8] {
         var writer = ByteWriter()
-        writer.write(UInt32(urls.count))
-        for url in urls {
-            writer.writeSized(Array(url.text.utf8))
+        writer.write(UInt32(clientURLs.count))
+        for url in clientURLs {
+            writer.writeSized(Array(url.utf8))
         }
+        writer.writeSized(Array(name.utf8))
         return writer.bytes
     }
 
-    /// The addresses in an announcement; none where it cannot be read, as it only informs people.
-    static func clientURLs(_ bytes: ByteSlice) -> [String] {
+    /// What can be read of an announcement, as it only informs people. The name came later than the addresses.
+    static func decode(_ bytes: ByteSlice) -> Announcement {
         var reader = ByteReader(bytes)
-        guard let count = try? reader.readUInt32(), count <= maximumURLs else { return [] }
-        var urls: [String] = []
+        guard let count = try? reader.readUInt32(), count <= maximumURLs else { return Announcement() }
+        var announcement = Announcement()
         for _ in 0..<count {
-            guard let text = try? reader.readSized() else { return [] }
-            urls.append(String(decoding: text.bytes, as: UTF8.self))
+            guard let text = try? reader.readSized() else { return Announcement() }
+            announcement.clientURLs.append(String(decoding: text.bytes, as: UTF8.self))
         }
-        return urls
+        if let name = try? reader.readSized() {
+            announcement.name = String(decoding: name.bytes, as: UTF8.self)
+        }
+        return announcement
     }
 }

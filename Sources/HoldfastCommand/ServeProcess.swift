@@ -132,7 +132,10 @@ private final class RunningNode: @unchecked Sendable {
                     ProcessRestart.run()
                 }
             })
-        node.announce(Announcement.encode(options.advertiseClientURLs))
+        node.announce(
+            Announcement(
+                name: options.ownMember.name, clientURLs: options.advertiseClientURLs.map(\.text)
+            ).encode())
     }
 
     /// Opens the client port: the node takes part.

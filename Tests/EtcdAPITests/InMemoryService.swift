@@ -72,6 +72,46 @@ final class InMemoryService: KeyValueService {
         }
     }
 
+    /// Answers every change of the members and every move of the leadership.
+    var clusterFailure: ClusterError?
+    private(set) var changes: [MemberChange] = []
+
+    func changeMembers(
+        _ change: MemberChange, completion: @escaping (Result<MemberChangeOutcome, ClusterError>) -> Void
+    ) {
+        changes.append(change)
+        if let clusterFailure { return completion(.failure(clusterFailure)) }
+        answer { [self] in
+            var added: MemberInfo?
+            switch change {
+            case .add(let peerURLs, let isLearner):
+                let member = MemberInfo(
+                    id: 0xA2, name: "", peerURLs: peerURLs, clientURLs: [], isLearner: isLearner)
+                added = member
+                members.append(member)
+            case .remove(let id):
+                members.removeAll { $0.id == id }
+            case .update(let id, let peerURLs):
+                for position in members.indices where members[position].id == id {
+                    members[position].peerURLs = peerURLs
+                }
+            case .promote(let id):
+                for position in members.indices where members[position].id == id {
+                    members[position].isLearner = false
+                }
+            }
+            completion(.success(MemberChangeOutcome(added: added, members: members)))
+        }
+    }
+
+    func moveLeadership(to member: UInt64, completion: @escaping (ClusterError?) -> Void) {
+        if let clusterFailure { return completion(clusterFailure) }
+        answer { [self] in
+            leader = member
+            completion(nil)
+        }
+    }
+
     private func tellWatchers() {
         guard watches.hasPending, !keepsWatchersWaiting else { return }
         eventLoop.assumeIsolated().execute { [self] in

@@ -43,12 +43,8 @@ enum Method: UInt8, CaseIterable {
     /// Why the call has no implementation, where it has none.
     var unimplementedReason: String? {
         switch self {
-        case .memberAdd, .memberRemove, .memberUpdate, .memberPromote:
-            "holdfast: the membership of a running cluster cannot be changed"
         case .snapshot:
             "holdfast: a snapshot cannot be downloaded; copy the data directory of a stopped node instead"
-        case .moveLeader:
-            "holdfast: leadership cannot be moved on request"
         case .downgrade:
             "holdfast: there is no older version to downgrade to"
         default: nil

@@ -31,6 +31,11 @@ final class EtcdServices {
         case .leaseTimeToLive: leaseTimeToLive(call, message)
         case .leaseLeases: leaseLeases(call)
         case .memberList: memberList(call, message)
+        case .memberAdd: memberAdd(call, message)
+        case .memberRemove: memberRemove(call, message)
+        case .memberUpdate: memberUpdate(call, message)
+        case .memberPromote: memberPromote(call, message)
+        case .moveLeader: moveLeader(call, message)
         case .alarm: alarm(call, message)
         case .status: status(call)
         case .defragment: defragment(call)
@@ -39,7 +44,7 @@ final class EtcdServices {
         case .authStatus: authStatus(call)
         case .watch, .leaseKeepAlive:
             preconditionFailure("\(method) is a stream")
-        case .memberAdd, .memberRemove, .memberUpdate, .memberPromote, .snapshot, .moveLeader, .downgrade:
+        case .snapshot, .downgrade:
             preconditionFailure("\(method) was answered when it was routed")
         }
     }

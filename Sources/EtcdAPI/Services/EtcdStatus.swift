@@ -32,6 +32,27 @@ public enum EtcdStatus {
     public static let timeoutLeaderFailure = GRPCStatus(
         .unavailable, "etcdserver: request timed out, possibly due to previous leader failure")
 
+    // What is wrong with a change of the members.
+    public static let memberExists = GRPCStatus(
+        .failedPrecondition, "etcdserver: member ID already exist")
+    public static let peerURLExists = GRPCStatus(
+        .failedPrecondition, "etcdserver: Peer URLs already exists")
+    public static let memberNotFound = GRPCStatus(.notFound, "etcdserver: member not found")
+    public static let notLearner = GRPCStatus(
+        .failedPrecondition, "etcdserver: can only promote a learner member")
+    public static let learnerNotReady = GRPCStatus(
+        .failedPrecondition,
+        "etcdserver: can only promote a learner member which is in sync with leader")
+    public static let invalidMemberURLs = GRPCStatus(
+        .invalidArgument, "etcdserver: given member URLs are invalid")
+    public static let tooManyMembers = GRPCStatus(
+        .failedPrecondition, "holdfast: the cluster has as many members as it may have")
+    public static let notEnoughMembers = GRPCStatus(
+        .failedPrecondition,
+        "etcdserver: re-configuration failed due to not enough started members")
+    public static let notLeader = GRPCStatus(.failedPrecondition, "etcdserver: not leader")
+    public static let cannotLead = GRPCStatus(.failedPrecondition, "etcdserver: bad leader transferee")
+
     public static func of(_ error: KeyValueError) -> GRPCStatus {
         switch error {
         case .emptyKey: emptyKey
@@ -48,6 +69,22 @@ public enum EtcdStatus {
         case .invalidSortOption: invalidSortOption
         case .noSpace: noSpace
         case .requestTooLarge: requestTooLarge
+        }
+    }
+
+    public static func of(_ error: ClusterError) -> GRPCStatus {
+        switch error {
+        case .memberExists: memberExists
+        case .peerURLExists: peerURLExists
+        case .memberNotFound: memberNotFound
+        case .notLearner: notLearner
+        case .learnerNotReady: learnerNotReady
+        case .invalidURLs: invalidMemberURLs
+        case .tooManyMembers: tooManyMembers
+        case .noVoterLeft: notEnoughMembers
+        case .notLeader: notLeader
+        case .cannotLead: cannotLead
+        case .service(let error): of(error)
         }
     }
 

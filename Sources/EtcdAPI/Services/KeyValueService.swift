@@ -29,6 +29,13 @@ public protocol KeyValueService: AnyObject {
         completion: @escaping (Result<(remainingSeconds: Int64, grantedSeconds: Int64), ServiceError>) -> Void
     )
 
+    /// Changes the members and answers once the change is applied here.
+    func changeMembers(
+        _ change: MemberChange, completion: @escaping (Result<MemberChangeOutcome, ClusterError>) -> Void)
+
+    /// Lets another member lead; answers once it does.
+    func moveLeadership(to member: UInt64, completion: @escaping (ClusterError?) -> Void)
+
     /// Starts a watch. `onPending` is called when there may be something to pull, and may be called again
     /// before that was done.
     func watch(_ request: WatchRequest, onPending: @escaping () -> Void) throws(WatchError) -> WatchID

@@ -3,7 +3,7 @@ import NIOCore
 import NIOPosix
 import ReplicaRuntime
 
-// etcdserverpb.Maintenance, etcdserverpb.Cluster and what there is of etcdserverpb.Auth.
+// etcdserverpb.Maintenance and what there is of etcdserverpb.Auth.
 extension EtcdServices {
     func status(_ call: GRPCCall) {
         let status = service.status
@@ -111,29 +111,17 @@ extension EtcdServices {
         }
     }
 
-    func memberList(_ call: GRPCCall, _ message: ByteBuffer) {
-        guard let request = decode(Etcdserverpb_MemberListRequest.self, message, call) else { return }
-        if request.linearizable {
-            readLinearizably(call) { [self] in answerMemberList(call) }
-        } else {
-            answerMemberList(call)
+    func moveLeader(_ call: GRPCCall, _ message: ByteBuffer) {
+        guard let request = decode(Etcdserverpb_MoveLeaderRequest.self, message, call) else { return }
+        let connection = call.connection
+        connection.outstandingOperations += 1
+        service.moveLeadership(to: request.targetID) { [self] error in
+            connection.outstandingOperations -= 1
+            if let error { return call.finish(EtcdStatus.of(error)) }
+            var response = Etcdserverpb_MoveLeaderResponse()
+            response.header = header(revision: 0)
+            call.respond(response)
         }
-    }
-
-    private func answerMemberList(_ call: GRPCCall) {
-        var response = Etcdserverpb_MemberListResponse()
-        // The list of members has no revision, as in etcd.
-        response.header = header(revision: 0)
-        response.members = service.status.members.map { info in
-            var member = Etcdserverpb_Member()
-            member.id = info.id
-            member.name = info.name
-            member.peerUrls = info.peerURLs
-            member.clientUrls = info.clientURLs
-            member.isLearner = info.isLearner
-            return member
-        }
-        call.respond(response)
     }
 
     func authStatus(_ call: GRPCCall) {

@@ -1,0 +1,196 @@
+import ConsensusTypes
+import EtcdAPI
+import NIOCore
+import ReplicaRuntime
+
+// What clients see and change of the members. Ids follow from the addresses, as those of --initial-cluster do, so
+// that a node which is started with its addresses knows its id.
+extension NodeService {
+    private static let retryDelay = TimeAmount.milliseconds(100)
+
+    /// Voters and learners, sorted by id.
+    var memberList: [MemberInfo] {
+        let membership = group.replica.core.membership
+        return membership.members.map { info(of: $0, in: membership) }
+    }
+
+    private func info(of id: NodeID, in membership: Membership) -> MemberInfo {
+        let information = membership.description(of: id)?.memberInformation
+        let initial = options.cluster.members.first { $0.id == id }
+        let announced = id == options.ownMember.id ? nil : node.announcements[id].map(Announcement.decode)
+        var name = information?.name ?? ""
+        if name.isEmpty { name = announced?.name ?? "" }
+        if name.isEmpty { name = initial?.name ?? "" }
+        var peerURLs = information?.peerAddresses.map { "http://\($0)" } ?? []
+        if peerURLs.isEmpty { peerURLs = initial?.peerURLs.map(\.text) ?? [] }
+        let clientURLs =
+            id == options.ownMember.id
+            ? options.advertiseClientURLs.map(\.text) : announced?.clientURLs ?? []
+        return MemberInfo(
+            id: id.rawValue, name: name, peerURLs: peerURLs, clientURLs: clientURLs,
+            isLearner: membership.learners.contains(id))
+    }
+
+    func changeMembers(
+        _ change: MemberChange, completion: @escaping (Result<MemberChangeOutcome, ClusterError>) -> Void
+    ) {
+        let membership = group.replica.core.membership
+        let translated: (change: MembershipChange, added: NodeID?)
+        do throws(ClusterError) {
+            translated = try translate(change, in: membership)
+        } catch {
+            return completion(.failure(error))
+        }
+        let deadline = NIODeadline.now() + .milliseconds(Int64(group.settings.requestTimeoutMilliseconds))
+        attempt(translated.change, until: deadline) { [self] result in
+            switch result {
+            case .success:
+                let members = memberList
+                let added = translated.added.flatMap { id in members.first { $0.id == id.rawValue } }
+                completion(.success(MemberChangeOutcome(added: added, members: members)))
+            case .failure(let error):
+                completion(.failure(error))
+            }
+        }
+    }
+
+    /// Waits while another change is under way or a new leader is not ready.
+    private func attempt(
+        _ change: MembershipChange, until deadline: NIODeadline,
+        completion: @escaping (Result<Void, ClusterError>) -> Void
+    ) {
+        let remaining = deadline - NIODeadline.now()
+        guard remaining > .zero else { return completion(.failure(.service(.timeout))) }
+        node.changeMembership(change, timeoutMilliseconds: Int(remaining.nanoseconds / 1_000_000) + 1) {
+            [self] result in
+            switch result {
+            case .success:
+                completion(.success(()))
+            case .failure(.changeUnderWay), .failure(.leaderNotReady):
+                node.loop.assumeIsolated().scheduleTask(in: Self.retryDelay) {
+                    self.attempt(change, until: deadline, completion: completion)
+                }
+            case .failure(let error):
+                completion(.failure(ClusterError(error)))
+            }
+        }
+    }
+
+    private func translate(
+        _ change: MemberChange, in membership: Membership
+    ) throws(ClusterError) -> (change: MembershipChange, added: NodeID?) {
+        switch change {
+        case .add(let peerURLs, let isLearner):
+            let urls = try parse(peerURLs)
+            try requireUnused(urls, besides: nil, in: membership)
+            let id = InitialCluster.memberID(token: options.clusterToken, peerURLs: urls)
+            guard !membership.isMember(id) else { throw .memberExists }
+            let description = MemberDescription(node: id, try information(name: "", urls))
+            let step =
+                isLearner
+                ? MembershipChange.Step.addLearner(description) : .addVoter(description)
+            return (MembershipChange([step]), id)
+        case .remove(let id):
+            return (MembershipChange([.remove(try known(id, in: membership))]), nil)
+        case .promote(let id):
+            return (MembershipChange([.promote(try known(id, in: membership))]), nil)
+        case .update(let id, let peerURLs):
+            let member = try known(id, in: membership)
+            let urls = try parse(peerURLs)
+            try requireUnused(urls, besides: member, in: membership)
+            let before = membership.description(of: member)
+            let description = MemberDescription(
+                node: member, priority: before?.priority ?? MemberDescription.defaultPriority,
+                isPromotedWhenReady: before?.isPromotedWhenReady ?? false,
+                information: try information(
+                    name: info(of: member, in: membership).name, urls
+                ).encode())
+            return (MembershipChange([.describe(description)]), nil)
+        }
+    }
+
+    private func known(_ id: UInt64, in membership: Membership) throws(ClusterError) -> NodeID {
+        let node = NodeID(id)
+        guard membership.isMember(node) || membership.evicted.contains(node) else { throw .memberNotFound }
+        return node
+    }
+
+    private func parse(_ texts: [String]) throws(ClusterError) -> [ClusterURL] {
+        guard !texts.isEmpty else { throw .invalidURLs }
+        var urls: [ClusterURL] = []
+        for text in texts {
+            guard let url = try? ClusterURL(text, flag: "peerURLs") else { throw .invalidURLs }
+            urls.append(url)
+        }
+        return urls
+    }
+
+    private func information(name: String, _ urls: [ClusterURL]) throws(ClusterError) -> MemberInformation {
+        let information = MemberInformation(
+            name: name, peerAddresses: urls.map { MemberInformation.Address(host: $0.host, port: $0.port) })
+        guard information.problem == nil else { throw .invalidURLs }
+        return information
+    }
+
+    private func requireUnused(
+        _ urls: [ClusterURL], besides own: NodeID?, in membership: Membership
+    ) throws(ClusterError) {
+        for member in membership.members where member != own {
+            let taken = info(of: member, in: membership).peerURLs
+            if urls.contains(where: { taken.contains($0.text) }) { throw .peerURLExists }
+        }
+    }
+
+    // MARK: Moving the leadership
+
+    func moveLeadership(to member: UInt64, completion: @escaping (ClusterError?) -> Void) {
+        let target = NodeID(member)
+        switch group.replica.transferLeadership(to: target, now: KeyValueNode.now()) {
+        case nil:
+            awaitLeader(
+                target, until: .now() + .milliseconds(Int64(group.settings.requestTimeoutMilliseconds)),
+                completion)
+        case .notLeader: completion(.notLeader)
+        case .alreadyLeader: completion(nil)
+        case .unknownTarget, .notVoter, .neverLeads, .noTarget: completion(.cannotLead)
+        case .underWay: completion(.service(.tooManyRequests))
+        }
+    }
+
+    /// The target is known to lead when this node follows it.
+    private func awaitLeader(
+        _ target: NodeID, until deadline: NIODeadline, _ completion: @escaping (ClusterError?) -> Void
+    ) {
+        if group.leadership.leader == target { return completion(nil) }
+        let isOver = group.isLeader && group.replica.core.transferTarget == nil
+        guard !isOver, NIODeadline.now() < deadline else { return completion(.service(.timeout)) }
+        node.loop.assumeIsolated().scheduleTask(in: .milliseconds(5)) {
+            self.awaitLeader(target, until: deadline, completion)
+        }
+    }
+}
+
+extension ClusterError {
+    init(_ error: MembershipChangeError) {
+        switch error {
+        case .invalid(let problem): self = ClusterError(problem)
+        case .learnerNotReady: self = .learnerNotReady
+        case .changeUnderWay, .leaderNotReady: self = .service(.timeout)
+        case .service(let error): self = .service(error)
+        }
+    }
+
+    private init(_ problem: MembershipChangeProblem) {
+        switch problem {
+        case .unknownMember: self = .memberNotFound
+        case .alreadyMember: self = .memberExists
+        case .notLearner: self = .notLearner
+        case .noVoterLeft, .notVoter: self = .noVoterLeft
+        case .tooManyMembers: self = .tooManyMembers
+        case .informationTooLarge: self = .invalidURLs
+        case .notSettled: self = .service(.timeout)
+        case .emptyChange, .malformed:
+            preconditionFailure("a change that this node made itself was refused: \(problem)")
+        }
+    }
+}
