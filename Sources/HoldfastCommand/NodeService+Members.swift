@@ -144,28 +144,15 @@ extension NodeService {
     // MARK: Moving the leadership
 
     func moveLeadership(to member: UInt64, completion: @escaping (ClusterError?) -> Void) {
-        let target = NodeID(member)
-        switch group.replica.transferLeadership(to: target, now: KeyValueNode.now()) {
-        case nil:
-            awaitLeader(
-                target, until: .now() + .milliseconds(Int64(group.settings.requestTimeoutMilliseconds)),
-                completion)
-        case .notLeader: completion(.notLeader)
-        case .alreadyLeader: completion(nil)
-        case .unknownTarget, .notVoter, .neverLeads, .noTarget: completion(.cannotLead)
-        case .underWay: completion(.service(.tooManyRequests))
-        }
-    }
-
-    /// The target is known to lead when this node follows it.
-    private func awaitLeader(
-        _ target: NodeID, until deadline: NIODeadline, _ completion: @escaping (ClusterError?) -> Void
-    ) {
-        if group.leadership.leader == target { return completion(nil) }
-        let isOver = group.isLeader && group.replica.core.transferTarget == nil
-        guard !isOver, NIODeadline.now() < deadline else { return completion(.service(.timeout)) }
-        node.loop.assumeIsolated().scheduleTask(in: .milliseconds(5)) {
-            self.awaitLeader(target, until: deadline, completion)
+        node.beginHandOver(to: NodeID(member)).assumeIsolated().whenSuccess { result in
+            switch result {
+            case .success, .failure(.refused(.alreadyLeader)): completion(nil)
+            case .failure(.refused(.notLeader)): completion(.notLeader)
+            case .failure(.refused(.underWay)): completion(.service(.tooManyRequests))
+            case .failure(.refused): completion(.cannotLead)
+            case .failure(.gaveUp): completion(.service(.timeout))
+            case .failure(.stopped): completion(.service(.stopped))
+            }
         }
     }
 }
