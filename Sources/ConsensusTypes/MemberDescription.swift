@@ -7,7 +7,7 @@ public struct MemberDescription: Hashable, Sendable {
 
     public let node: NodeID
     /// Among voters that are equally fit to lead, the one with the highest priority should. A voter with the
-    /// priority 0 never leads.
+    /// priority 0 leads only where no other can, until another has caught up.
     public let priority: UInt8
     /// Whether the leader's owner promotes it by itself once it has caught up. Only of learners does it say
     /// anything.

@@ -68,6 +68,7 @@ public enum RarePath: UInt8, CaseIterable, Hashable, Sendable {
     case leaseClocksPromoted
     case leaseExpiryProposed
     case quotaExceeded
+    case diskStalled
     // Storage.
     case tornTailRemoved
     case logDamageFound

@@ -14,23 +14,25 @@ enum ProtocolVersion {
 struct Hello: Hashable {
     var lowestVersion = ProtocolVersion.lowest
     var highestVersion = ProtocolVersion.highest
+    /// Zero of a node that joins a cluster and was not told its id yet.
     let cluster: ClusterID
     let sender: NodeID
     let receiver: NodeID
     /// Unique to one start of the sender's process.
     let incarnation: UInt64
+    /// What the sender says of itself to those who may not know it.
+    var introduction: SelfIntroduction?
 
     func encoded() -> [UInt8] {
-        var writer = ByteWriter(reserving: 48)
+        var writer = ByteWriter(reserving: 96)
         writer.write(lowestVersion)
         writer.write(highestVersion)
         writer.write(cluster.rawValue)
         writer.write(sender.rawValue)
         writer.write(receiver.rawValue)
         writer.write(incarnation)
-        // Room for what a later version needs before its first message, such as a proof of identity.
-        writer.write(UInt32(0))
-        writer.writeSized([UInt8]())
+        writer.write(introduction == nil ? 0 : SelfIntroduction.feature)
+        writer.writeSized(introduction?.encoded() ?? [])
         return writer.bytes
     }
 
@@ -54,9 +56,12 @@ struct Hello: Hashable {
         sender = NodeID(try reader.readUInt64())
         receiver = NodeID(try reader.readUInt64())
         incarnation = try reader.readUInt64()
-        // Features and their data, which this version does not know and therefore ignores.
-        _ = try reader.readUInt32()
-        _ = try reader.readSized()
+        // Other features and their data, which this version does not know, are ignored.
+        let features = try reader.readUInt32()
+        let data = try reader.readSized()
+        if features & SelfIntroduction.feature != 0 {
+            introduction = try SelfIntroduction(decoding: data)
+        }
         try reader.requireEnd()
     }
 
@@ -64,6 +69,49 @@ struct Hello: Hashable {
     var commonVersion: UInt32? {
         let highest = min(highestVersion, ProtocolVersion.highest)
         return highest >= max(lowestVersion, ProtocolVersion.lowest) ? highest : nil
+    }
+}
+
+/// What a node says of itself in its hello, for an acceptor whose knowledge of the members is behind.
+struct SelfIntroduction: Hashable {
+    /// The bit among the features which says that the data begins with this.
+    static let feature: UInt32 = 0x100
+    private static let maximumHostSizeBytes = 255
+
+    /// Where in its log the sender knew itself to be a member, and one more; zero where it does not know yet.
+    let memberSince: UInt64
+    /// Where the sender listens; an empty host where that is not known.
+    let host: String
+    let port: Int
+
+    init(memberSince: UInt64, host: String, port: Int) {
+        self.memberSince = memberSince
+        self.host = host
+        self.port = port
+    }
+
+    func encoded() -> [UInt8] {
+        var writer = ByteWriter(reserving: 48)
+        writer.write(memberSince)
+        writer.writeSized(Array(host.utf8.prefix(SelfIntroduction.maximumHostSizeBytes)))
+        writer.write(UInt32(truncatingIfNeeded: port))
+        return writer.bytes
+    }
+
+    /// What follows is for later versions.
+    init(decoding data: ByteSlice) throws(ByteDecodingError) {
+        var reader = ByteReader(data)
+        memberSince = try reader.readUInt64()
+        let text = try reader.readSized()
+        guard text.count <= SelfIntroduction.maximumHostSizeBytes,
+            let host = String(validating: text.bytes, as: UTF8.self),
+            host.unicodeScalars.allSatisfy({ $0.isASCII && $0.value > 32 && $0.value < 127 })
+        else { throw ByteDecodingError(offset: 8, reason: "the sender's host is no host") }
+        self.host = host
+        port = Int(try reader.readUInt32())
+        guard port <= 65_535 else {
+            throw ByteDecodingError(offset: 8, reason: "port \(port) does not exist")
+        }
     }
 }
 
@@ -75,6 +123,8 @@ struct Refusal: Error, Hashable {
         case cluster = 3
         case receiver = 4
         case sender = 5
+        /// The sender was a member and is none any more.
+        case removed = 6
     }
 
     /// A number that this version may not know.

@@ -32,3 +32,16 @@ public struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
         "\(host.contains(":") ? "[\(host)]" : host):\(port)"
     }
 }
+
+/// A node that was a peer and is none any more.
+public struct DepartedPeer: Hashable, Sendable {
+    public let node: NodeID
+    /// Where in the log it was removed, and one more. A node that knew itself to be a member at a later place was
+    /// added again.
+    public let position: UInt64
+
+    public init(node: NodeID, position: UInt64) {
+        self.node = node
+        self.position = position
+    }
+}

@@ -30,6 +30,8 @@ final class PeerLink {
     /// Seen, and not reported as stopped since.
     private var isBelievedAlive = false
     private var lastFailure: String?
+    /// Whether the peer's last answer was that this node is no member any more.
+    private var isRemoved = false
 
     var peer: NodeID { address.node }
 
@@ -133,7 +135,11 @@ final class PeerLink {
         guard case .idle = state else {
             return
         }
-        let delay = TimeAmount.microseconds(Int64(schedule.nextDelayMicroseconds()))
+        let delay =
+            isRemoved
+            ? TimeAmount.milliseconds(Int64(transport.limits.removedRedialDelayMilliseconds))
+            : TimeAmount.microseconds(Int64(schedule.nextDelayMicroseconds()))
+        isRemoved = false
         state = .waiting(transport.loop.assumeIsolated().scheduleTask(in: delay) { self.dial() })
     }
 
@@ -147,7 +153,8 @@ final class PeerLink {
             connection.fail("the welcome of peer \(address) is malformed: \(error)")
             return
         }
-        guard welcome.cluster == transport.clusterID, welcome.sender == peer,
+        let isExpected = welcome.cluster == transport.clusterID || transport.clusterID == ClusterID(0)
+        guard isExpected, welcome.cluster != ClusterID(0), welcome.sender == peer,
             welcome.receiver == transport.nodeID, welcome.lowestVersion == welcome.highestVersion,
             welcome.commonVersion != nil
         else {
@@ -168,6 +175,10 @@ final class PeerLink {
         guard !connection.isClosed else {
             return
         }
+        transport.learn(welcome.cluster, from: peer)
+        guard !connection.isClosed else {
+            return
+        }
         transport.logger.info("connected to peer \(address)")
         connection.sendPing(now: .now())
         transport.delegate?.transport(peerConnected: peer)
@@ -177,7 +188,9 @@ final class PeerLink {
         do throws(ByteDecodingError) {
             let refusal = try Refusal(decoding: payload)
             reportFailure("it refuses this node: \(refusal.reason)", isFault: true)
+            isRemoved = refusal.code == Refusal.Code.removed.rawValue
             connection.close()
+            if isRemoved { transport.delegate?.transport(removalReportedBy: peer) }
         } catch {
             connection.fail("the refusal of peer \(address) is malformed: \(error)")
         }

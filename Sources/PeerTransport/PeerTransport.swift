@@ -14,7 +14,8 @@ import NIOPosix
 public final class PeerTransport {
     public let loop: any EventLoop
     public let nodeID: NodeID
-    public let clusterID: ClusterID
+    /// Zero until a member told which cluster this node, which joins it, belongs to.
+    public private(set) var clusterID: ClusterID
     /// Unique to this start of this process: peers know a restart by it.
     public let incarnation: UInt64
     public let limits: PeerTransportLimits
@@ -27,6 +28,9 @@ public final class PeerTransport {
     private var sortedLinks: [PeerLink] = []
     /// Accepted and not yet introduced, oldest first.
     private var pending: [PeerConnection] = []
+    private var departed: [DepartedPeer] = []
+    private var memberSince: UInt64 = 0
+    private var ownAddress: PeerAddress?
     private var listeners: [any Channel] = []
     private var isStarted = false
     private var isShutDown = false
@@ -35,9 +39,12 @@ public final class PeerTransport {
     private var logLimiter = LogLimiter()
 
     /// - Parameters:
+    ///   - clusterID: zero for a node that joins a cluster and does not know its id: it takes that of the first
+    ///     peer that answers, and calls ``PeerTransportDelegate/transport(learnedCluster:from:)``.
     ///   - loop: one of a `MultiThreadedEventLoopGroup`'s; everything happens on it.
     ///   - incarnation: unique to this start of this process, for example random.
-    ///   - peers: the other nodes. This node's own address may be among them and is left out.
+    ///   - peers: the other nodes. This node's own address may be among them: it is told to nodes that may not
+    ///     know it.
     public init(
         loop: any EventLoop, nodeID: NodeID, clusterID: ClusterID, incarnation: UInt64, peers: [PeerAddress],
         limits: PeerTransportLimits = PeerTransportLimits(), logger: Logger
@@ -96,11 +103,18 @@ public final class PeerTransport {
     }
 
     /// Replaces the set of peers. Links to peers whose address did not change stay.
-    public func update(peers: [PeerAddress]) {
+    ///
+    /// - Parameters:
+    ///   - departed: nodes that were peers and are to be told that they are none any more.
+    ///   - memberSince: where in its log this node knew itself to be a member, and one more; zero where it does
+    ///     not know yet.
+    public func update(peers: [PeerAddress], departed: [DepartedPeer] = [], memberSince: UInt64 = 0) {
         loop.preconditionInEventLoop()
         guard !isShutDown else {
             return
         }
+        self.departed = departed
+        self.memberSince = memberSince
         setLinks(peers)
         if isStarted && !listeners.isEmpty {
             sortedLinks.forEach { $0.dial() }
@@ -109,6 +123,7 @@ public final class PeerTransport {
 
     private func setLinks(_ peers: [PeerAddress]) {
         let previous = sortedLinks
+        ownAddress = peers.first { $0.node == nodeID } ?? ownAddress
         sortedLinks = []
         for address in peers.sorted(by: { $0.node < $1.node }) where address.node != nodeID {
             precondition(sortedLinks.last?.peer != address.node, "a peer has one address")
@@ -249,7 +264,20 @@ public final class PeerTransport {
     }
 
     func hello(to peer: NodeID) -> Hello {
-        Hello(cluster: clusterID, sender: nodeID, receiver: peer, incarnation: incarnation)
+        var hello = Hello(cluster: clusterID, sender: nodeID, receiver: peer, incarnation: incarnation)
+        if memberSince > 0 || ownAddress != nil {
+            hello.introduction = SelfIntroduction(
+                memberSince: memberSince, host: ownAddress?.host ?? "", port: ownAddress?.port ?? 0)
+        }
+        return hello
+    }
+
+    /// The cluster of a node that was started without knowing it.
+    func learn(_ cluster: ClusterID, from peer: NodeID) {
+        guard clusterID == ClusterID(0) else { return }
+        clusterID = cluster
+        logger.info("node \(peer) says that the cluster is \(cluster)")
+        delegate?.transport(learnedCluster: cluster, from: peer)
     }
 
     func receiveHello(_ payload: ByteSlice, on connection: PeerConnection) {
@@ -259,6 +287,10 @@ public final class PeerTransport {
             connection.finishHandshake(
                 incarnation: hello.incarnation, stage: .receiving(link),
                 maximumPayloadBytes: limits.maximumPayloadBytes)
+            learn(hello.cluster, from: hello.sender)
+            guard !connection.isClosed else {
+                return
+            }
             var welcome = self.hello(to: hello.sender)
             welcome.lowestVersion = version
             welcome.highestVersion = version
@@ -284,22 +316,51 @@ public final class PeerTransport {
                     + "protocol, node \(nodeID) speaks \(ProtocolVersion.lowest) to \(ProtocolVersion.highest)"
             )
         }
-        guard hello.cluster == clusterID else {
-            throw Refusal(
-                .cluster,
-                "node \(hello.sender) belongs to cluster \(hello.cluster), node \(nodeID) to cluster \(clusterID): "
-                    + "check --initial-cluster and --initial-cluster-token on both")
-        }
+        try requireSameCluster(hello)
         guard hello.receiver == nodeID else {
             throw Refusal(
                 .receiver,
                 "node \(hello.sender) looks for node \(hello.receiver), but this is node \(nodeID): check the "
                     + "peer addresses of both")
         }
-        guard let link = links[hello.sender] else {
-            throw Refusal(.sender, "node \(hello.sender) is not a peer of node \(nodeID)")
-        }
+        guard let link = links[hello.sender] else { throw refuseStranger(hello) }
         return (hello, version, link)
+    }
+
+    private func refuseStranger(_ hello: Hello) -> Refusal {
+        let since = hello.introduction?.memberSince ?? 0
+        // A node that joins again may not know of it yet.
+        if since > 0, let left = departed.first(where: { $0.node == hello.sender }), since < left.position {
+            return Refusal(
+                .removed,
+                "node \(hello.sender) was removed from the cluster: to use it again, add it and start it with an "
+                    + "empty data directory")
+        }
+        if let introduction = hello.introduction, since > 0, !introduction.host.isEmpty,
+            hello.cluster == clusterID, hello.sender != nodeID
+        {
+            delegate?.transport(
+                strangerKnocked: PeerAddress(
+                    node: hello.sender, host: introduction.host, port: introduction.port))
+        }
+        return Refusal(.sender, "node \(hello.sender) is not a peer of node \(nodeID)")
+    }
+
+    /// One of the two may not know its cluster yet, and is told by the other.
+    private func requireSameCluster(_ hello: Hello) throws(Refusal) {
+        let unknown = ClusterID(0)
+        if hello.cluster == unknown, clusterID == unknown {
+            throw Refusal(
+                .cluster,
+                "neither node \(hello.sender) nor node \(nodeID) knows which cluster it belongs to: start a member "
+                    + "of the cluster first")
+        }
+        guard hello.cluster == clusterID || hello.cluster == unknown || clusterID == unknown else {
+            throw Refusal(
+                .cluster,
+                "node \(hello.sender) belongs to cluster \(hello.cluster), node \(nodeID) to cluster \(clusterID): "
+                    + "check --initial-cluster and --initial-cluster-token on both")
+        }
     }
 
     /// A warning that strangers can cause: only so many are written.

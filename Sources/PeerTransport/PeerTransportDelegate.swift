@@ -25,4 +25,20 @@ public protocol PeerTransportDelegate: AnyObject {
     /// This is strong evidence, no proof (a firewall may refuse connections too), and the peer may be up again
     /// already: use it to begin what a false alarm does not harm, such as a pre-vote.
     func transport(peerStopped peer: NodeID)
+
+    /// A member told this node, which was started without knowing, which cluster it belongs to. Comes once.
+    func transport(learnedCluster cluster: ClusterID, from peer: NodeID)
+
+    /// A node of this cluster that is no peer wants to connect. It was refused; it is let in when it comes again
+    /// if it is a peer by then. It may know of later members than this node does.
+    func transport(strangerKnocked address: PeerAddress)
+
+    /// The peer says that this node was a member of the cluster and is none any more. It is asked again, seldom.
+    func transport(removalReportedBy peer: NodeID)
+}
+
+extension PeerTransportDelegate {
+    public func transport(learnedCluster cluster: ClusterID, from peer: NodeID) {}
+    public func transport(strangerKnocked address: PeerAddress) {}
+    public func transport(removalReportedBy peer: NodeID) {}
 }

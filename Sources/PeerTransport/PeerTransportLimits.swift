@@ -19,6 +19,8 @@ public struct PeerTransportLimits: Hashable, Sendable {
     /// The first pause between two attempts to dial; it doubles with each failure.
     public var minimumRedialDelayMilliseconds = 2
     public var maximumRedialDelayMilliseconds = 500
+    /// The pause after a peer said that this node is no member any more.
+    public var removedRedialDelayMilliseconds = 5_000
     /// A link that lasted for less than this is not dialled again at once when it breaks.
     public var stableLinkMilliseconds = 1_000
 
@@ -50,6 +52,9 @@ public struct PeerTransportLimits: Hashable, Sendable {
             || maximumRedialDelayMilliseconds < minimumRedialDelayMilliseconds
         {
             return "the redial delay must start at 1 ms or more and not exceed its maximum"
+        }
+        if removedRedialDelayMilliseconds < 1 {
+            return "the pause after a removal must be at least 1 ms"
         }
         return nil
     }

@@ -3,11 +3,16 @@ import ConsensusTypes
 // Elections (Raft paper, section 5.2) with pre-vote (dissertation, section 9.6), leader stickiness (section
 // 4.2.3) and a leader that steps down without a quorum (section 6.2).
 extension RaftCore {
-    /// Voters campaign. Learners and strangers do not, nor nodes that are never to lead, nor nodes whose disk
-    /// has no room or stands still.
+    /// Voters campaign. Learners and strangers do not, nor nodes whose disk has no room or stands still.
     var canCampaign: Bool {
         diskSpace != .none && !isDiskStalled && !isAbstaining && membership.isVoter(nodeID)
-            && membership.priority(of: nodeID) > 0
+    }
+
+    /// How much longer than others this node waits before it campaigns. With the priority 0 it is not to lead;
+    /// but where only such nodes have all that is committed, nobody else can win, and the group would stand
+    /// still for ever. Such a leader hands over as soon as another has caught up.
+    var campaignReluctance: Interval {
+        membership.priority(of: nodeID) == 0 ? electionTimeout * 8 : .zero
     }
 
     /// When the leader must have given up unless a quorum answers something that it sends from now on.
@@ -34,7 +39,7 @@ extension RaftCore {
     mutating func resetElectionDeadline(now: Instant) {
         let spread = random.next(below: electionTimeout.nanoseconds)
         electionDeadline = max(
-            now + electionTimeout + Interval(nanoseconds: spread), startLoyaltyDeadline)
+            now + electionTimeout + campaignReluctance + Interval(nanoseconds: spread), startLoyaltyDeadline)
     }
 
     mutating func becomeFollower(term newTerm: Term, leader newLeader: NodeID?, now: Instant) {

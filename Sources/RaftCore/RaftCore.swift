@@ -269,7 +269,7 @@ public struct RaftCore: Sendable {
         startLoyaltyDeadline = .zero
         hurriedCampaigns = 0
         // A short random wait, so that two followers which notice together do not always collide.
-        electionDeadline = now + .microseconds(Int(random.next(below: 10_000)))
+        electionDeadline = now + campaignReluctance + .microseconds(Int(random.next(below: 10_000)))
     }
 
     // MARK: Effects

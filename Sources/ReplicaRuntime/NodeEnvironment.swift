@@ -101,6 +101,14 @@ final class NodeEnvironment<Group: HostedGroup>: ReplicaEnvironment {
         node?.logger.notice("\(text)")
     }
 
+    func membershipChanged(_ membership: Membership) {
+        node?.membershipChanged(membership)
+    }
+
+    func membershipCommitted(_ membership: Membership, index: LogIndex) {
+        node?.membershipCommitted(membership, index: index)
+    }
+
     func scheduleTurn() {
         node?.scheduleTurn()
     }

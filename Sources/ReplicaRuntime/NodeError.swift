@@ -10,8 +10,6 @@ public enum NodeError: Error, Sendable, CustomStringConvertible {
     case snapshotContents(file: FilePath, ByteDecodingError)
     /// The log starts after a snapshot that is not there.
     case snapshotMissing(directory: FilePath, index: LogIndex)
-    /// The members that the data was written with are not those that the node was started with.
-    case membershipDiffers(stored: String, given: String)
 
     public var description: String {
         switch self {
@@ -22,9 +20,6 @@ public enum NodeError: Error, Sendable, CustomStringConvertible {
         case .snapshotMissing(let directory, let index):
             "snapshot: the log starts after index \(index), and \(directory) has no snapshot of it; put it "
                 + "back, or restore this node from its peers"
-        case .membershipDiffers(let stored, let given):
-            "the data belongs to a cluster of the members \(stored), but --initial-cluster names \(given); "
-                + "start with the members of before, or with another --data-dir"
         }
     }
 
@@ -38,7 +33,6 @@ public enum NodeError: Error, Sendable, CustomStringConvertible {
             default: false
             }
         case .snapshotContents, .snapshotMissing: true
-        case .membershipDiffers: false
         }
     }
 }

@@ -11,8 +11,10 @@ public protocol NodeTransport: AnyObject {
     /// Begins to listen and to connect.
     func start() -> EventLoopFuture<Void>
 
-    /// Replaces the set of peers. Links to peers whose address did not change stay.
-    func update(peers: [PeerAddress])
+    /// Replaces the set of peers. Links to peers whose address did not change stay. Who has departed was a
+    /// peer, and is told that it is none any more when it connects. `memberSince` says where in its log this
+    /// node knew itself to be a member, and one more, or is zero where it does not know yet.
+    func update(peers: [PeerAddress], departed: [DepartedPeer], memberSince: UInt64)
 
     /// The peers that messages can be sent to, sorted.
     var connectedPeers: [NodeID] { get }
@@ -31,10 +33,12 @@ public protocol NodeTransport: AnyObject {
 /// Who connects to whom.
 public struct TransportStart: Sendable {
     public let nodeID: NodeID
+    /// Zero where the node joins a cluster and does not know its id: then it takes that of the first peer that
+    /// answers.
     public let clusterID: ClusterID
     /// Unique to this start of the node: peers know a restart by it.
     public let incarnation: UInt64
-    /// The other nodes; this one may be among them.
+    /// The other nodes, and this one, where its address is known.
     public let peers: [PeerAddress]
 
     public init(nodeID: NodeID, clusterID: ClusterID, incarnation: UInt64, peers: [PeerAddress]) {
@@ -92,8 +96,8 @@ private final class SocketTransport: NodeTransport {
         transport.start(listeningOn: listeners).map { _ in }
     }
 
-    func update(peers: [PeerAddress]) {
-        transport.update(peers: peers)
+    func update(peers: [PeerAddress], departed: [DepartedPeer], memberSince: UInt64) {
+        transport.update(peers: peers, departed: departed, memberSince: memberSince)
     }
 
     var connectedPeers: [NodeID] { transport.connectedPeers }

@@ -65,11 +65,12 @@ struct PendingProposals<Success> {
     }
 
     /// Those that the leader of `term` was sent, in their order, as they were sent.
-    func sent(in term: Term, session: UInt64) -> [ForwardedProposal] {
+    func sent(in term: Term, session: UInt64, kind: ForwardedProposal.Kind = .command) -> [ForwardedProposal]
+    {
         slots.indices.compactMap { position in
             guard let proposal = slots[position], proposal.term == term else { return nil }
             return ForwardedProposal(
-                id: ProposalID(session: session, sequence: firstSequence + UInt64(position)),
+                id: ProposalID(session: session, sequence: firstSequence + UInt64(position)), kind: kind,
                 payload: proposal.payload, needsSpace: proposal.needsSpace)
         }
     }

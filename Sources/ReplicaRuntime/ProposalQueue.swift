@@ -11,6 +11,7 @@ struct ProposalQueue<Success> {
 
     /// Unique to this start of this process; names its proposals.
     let session: UInt64
+    let kind: Proposal.Kind
     private var pending = PendingProposals<Success>()
     /// What was proposed in this turn, or waits for a leader.
     private var outbox: [Proposal] = []
@@ -19,8 +20,9 @@ struct ProposalQueue<Success> {
     private(set) var lastAppliedTerm = Term.zero
     private(set) var rarePaths = RarePathSet()
 
-    init(session: UInt64) {
+    init(session: UInt64, kind: Proposal.Kind = .command) {
         self.session = session
+        self.kind = kind
     }
 
     var isEmpty: Bool { pending.count == 0 }
@@ -31,8 +33,8 @@ struct ProposalQueue<Success> {
         let sequence = pending.add(proposal)
         outbox.append(
             Proposal(
-                id: ProposalID(session: session, sequence: sequence), payload: proposal.payload,
-                needsSpace: proposal.needsSpace))
+                id: ProposalID(session: session, sequence: sequence), kind: kind,
+                payload: proposal.payload, needsSpace: proposal.needsSpace))
     }
 
     // MARK: Proposing
@@ -48,7 +50,7 @@ struct ProposalQueue<Success> {
     mutating func propose<Machine>(to replica: Replica<Machine>, now: Instant) {
         if !reconnectedPeers.isEmpty {
             if let leader = replica.core.leader, reconnectedPeers.contains(leader) {
-                let lost = pending.sent(in: replica.core.term, session: session)
+                let lost = pending.sent(in: replica.core.term, session: session, kind: kind)
                 if !lost.isEmpty { rarePaths.insert(.proposalsSentAgain) }
                 outbox.insert(contentsOf: lost, at: 0)
             }

@@ -25,6 +25,8 @@ extension Replica {
     private func takeSnapshot() {
         let metadata = SnapshotMetadata(
             index: appliedIndex, term: appliedTerm, membership: core.membership(at: appliedIndex))
+        // What a node that joins takes for the membership is a guess until its log says that it is a member.
+        guard metadata.membership.isMember(core.nodeID) else { return }
         snapshotUnderWay = metadata
         appliedSizeSinceSnapshotBytes = 0
         environment.storeSnapshot(metadata, source: machine.makeSnapshotSource())
@@ -44,7 +46,7 @@ extension Replica {
         failedSnapshotIndex = nil
         submit(
             LogWrite(group: group, hardState: nil, snapshot: metadata, keepsSuffix: true, entries: []),
-            coreSequence: nil, messages: [], snapshotMarker: metadata)
+            coreSequence: nil, messages: [], snapshotMarker: metadata, now: now)
         environment.scheduleTurn()
     }
 
@@ -115,5 +117,6 @@ extension Replica {
         appliedIndex = metadata.index
         appliedTerm = metadata.term
         appliedSizeSinceSnapshotBytes = 0
+        noteRestored(metadata)
     }
 }

@@ -36,14 +36,26 @@ public final class Replica<Machine: ReplicaMachine> {
     var keeper: MembershipKeeper
     /// When the leader looks after its members next.
     var keeperDue = Instant.distantFuture
+    /// Changes of the membership that were asked for here; `nil` in a replica made without a session for them.
+    var requests: MembershipRequests?
+    var isClosed = false
+    /// The last membership that was applied, and where.
+    var committedMembership: (index: LogIndex, membership: Membership)
+    /// Called when a transfer of the leadership that this node had begun is over.
+    public var onTransferEnded: ((TransferOutcome) -> Void)?
     private var isInTurn = false
     private var ownRarePaths = RarePathSet()
 
     /// `restored` is what the log held; `machine` already holds the state of `restored.snapshot`.
+    ///
+    /// - Parameter changeSession: unique to this start of this process, and not the machine's: names the changes
+    ///   of the membership that are asked for here. Without it there can be none.
     public init(
         group: GroupID, core: RaftCore, snapshot: SnapshotMetadata, machine: Machine,
-        environment: any ReplicaEnvironment, settings: ReplicaSettings
+        environment: any ReplicaEnvironment, settings: ReplicaSettings, changeSession: UInt64? = nil
     ) {
+        requests = changeSession.map { MembershipRequests(session: $0) }
+        committedMembership = (snapshot.index, snapshot.membership)
         self.group = group
         self.core = core
         self.snapshot = snapshot
@@ -56,7 +68,9 @@ public final class Replica<Machine: ReplicaMachine> {
     }
 
     public var nextDeadline: Instant {
-        min(core.nextDeadline, machine.nextDeadline, keeperDue)
+        min(
+            min(core.nextDeadline, machine.nextDeadline, keeperDue),
+            min(diskDeadline, requests?.nextDeadline ?? .distantFuture))
     }
 
     /// Which rare branches this member, its machine apart, has taken.
@@ -85,6 +99,8 @@ public final class Replica<Machine: ReplicaMachine> {
         core.advance(now: now)
         machine.advance(now: now)
         keepMembers(now: now)
+        expireRequests(now: now)
+        checkDisk(now: now)
         environment.scheduleTurn()
     }
 
@@ -105,6 +121,7 @@ public final class Replica<Machine: ReplicaMachine> {
     public func peerConnected(_ peer: NodeID, now: Instant) {
         core.peerConnected(peer, now: now)
         machine.peerConnected(peer, now: now)
+        requests?.noteConnected(peer)
         environment.scheduleTurn()
     }
 
@@ -124,6 +141,9 @@ public final class Replica<Machine: ReplicaMachine> {
         environment.scheduleTurn()
     }
 
+    /// When the oldest write that is not durable yet was asked for.
+    var oldestPersistSince: Instant? { persists.first?.submittedAt }
+
     /// Everything that was persisted with this sequence or a lower one is durable.
     public func persisted(through sequence: UInt64, now: Instant) {
         precondition(sequence <= lastPersistSequence, "a persist is confirmed that was never asked for")
@@ -141,6 +161,7 @@ public final class Replica<Machine: ReplicaMachine> {
         if let coreSequence {
             core.persisted(coreSequence, now: now)
         }
+        noteDiskProgress(now: now)
         environment.scheduleTurn()
     }
 
@@ -149,6 +170,7 @@ public final class Replica<Machine: ReplicaMachine> {
         precondition(!isInTurn, "a turn must not begin within a turn")
         isInTurn = true
         machine.turnEnded(now: now)
+        proposeRequests(now: now)
         var rounds = 0
         while true {
             let effects = core.takeEffects(now: now)
@@ -157,6 +179,7 @@ public final class Replica<Machine: ReplicaMachine> {
             precondition(rounds < 1_000, "a turn of the group does not end")
             carryOut(effects, now: now)
             machine.turnEnded(now: now)
+            proposeRequests(now: now)
         }
         // The core wants a received snapshot in the turn after it was stored, or never.
         finishedRestore = nil
@@ -168,7 +191,7 @@ public final class Replica<Machine: ReplicaMachine> {
             environment.send(message)
         }
         if let persist = effects.persist {
-            submit(persist, messages: effects.messagesAfterPersist)
+            submit(persist, messages: effects.messagesAfterPersist, now: now)
         } else {
             precondition(
                 effects.messagesAfterPersist.isEmpty, "messages wait for a persist that is not there")
@@ -177,7 +200,9 @@ public final class Replica<Machine: ReplicaMachine> {
         if let leadership = effects.leadership {
             machine.leadershipChanged(leadership, now: now)
         }
-        for rejected in effects.rejectedProposals {
+        if let membership = effects.membership { environment.membershipChanged(membership) }
+        if let outcome = effects.transferEnded { onTransferEnded?(outcome) }
+        for rejected in effects.rejectedProposals where !isRejectedRequest(rejected) {
             machine.proposalRejected(rejected.id, reason: rejected.reason, now: now)
         }
         if let metadata = effects.restore {
@@ -201,22 +226,23 @@ public final class Replica<Machine: ReplicaMachine> {
         }
     }
 
-    private func submit(_ persist: Persist, messages: [RaftMessage]) {
+    private func submit(_ persist: Persist, messages: [RaftMessage], now: Instant) {
         submit(
             LogWrite(
                 group: group, hardState: persist.hardState, snapshot: persist.snapshot,
                 keepsSuffix: persist.keepsSuffix, entries: persist.entries),
-            coreSequence: persist.sequence, messages: messages, snapshotMarker: persist.snapshot)
+            coreSequence: persist.sequence, messages: messages, snapshotMarker: persist.snapshot, now: now)
     }
 
     func submit(
-        _ write: LogWrite, coreSequence: UInt64?, messages: [RaftMessage], snapshotMarker: SnapshotMetadata?
+        _ write: LogWrite, coreSequence: UInt64?, messages: [RaftMessage],
+        snapshotMarker: SnapshotMetadata?, now: Instant
     ) {
         lastPersistSequence += 1
         persists.append(
             PendingPersist(
-                sequence: lastPersistSequence, coreSequence: coreSequence, messages: messages,
-                snapshotMarker: snapshotMarker))
+                sequence: lastPersistSequence, submittedAt: now, coreSequence: coreSequence,
+                messages: messages, snapshotMarker: snapshotMarker))
         environment.persist(write, sequence: lastPersistSequence)
     }
 
@@ -227,8 +253,10 @@ public final class Replica<Machine: ReplicaMachine> {
         let last = entries[entries.count - 1]
         appliedIndex = last.index
         appliedTerm = last.term
+        noteApplied(entries)
         for entry in entries {
             appliedSizeSinceSnapshotBytes += entry.approximateSizeBytes
+            if entry.kind == .membership { noteAppliedMembership(entry) }
         }
         takeSnapshotIfDue()
     }
@@ -243,6 +271,7 @@ public final class Replica<Machine: ReplicaMachine> {
 
 private struct PendingPersist {
     let sequence: UInt64
+    let submittedAt: Instant
     let coreSequence: UInt64?
     let messages: [RaftMessage]
     let snapshotMarker: SnapshotMetadata?

@@ -43,6 +43,7 @@ extension ReplicaNode: PeerTransportDelegate {
                 logger.warning("a message names another group or sender", metadata: ["peer": "\(peer)"])
                 return
             }
+            lastHeard = now
             group.receiveMessage(message, now: now)
         } catch {
             logger.warning("a message cannot be decoded: \(error)", metadata: ["peer": "\(peer)"])

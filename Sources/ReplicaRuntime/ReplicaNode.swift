@@ -23,8 +23,8 @@ public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
     let worker: SnapshotWorker
     let transport: any NodeTransport
     /// `nil` once the node was shut down, which lets the data directory go.
-    private(set) var opened: OpenedNode!
-    private(set) var log: LogSyncThread!
+    var opened: OpenedNode!
+    var log: LogSyncThread!
     private(set) var replica: Replica<Group>!
     /// Writes down what is remembered of peers, so that a slow disk does not stop the loop.
     let memoryThread = NIOThreadPool(numberOfThreads: 1)
@@ -37,7 +37,7 @@ public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
     private let onEnd: (NodeEnding) -> Void
 
     private var isTurnScheduled = false
-    private var timer: Scheduled<Void>?
+    var timer: Scheduled<Void>?
     private var timerDeadline = Instant.distantFuture
     var admissionTimer: Scheduled<Void>?
     var isCarryingOut = false
@@ -49,6 +49,22 @@ public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
     /// Called on the loop at the end of each turn, before anything that the turn made leaves for the peers:
     /// what the owner does here about a change of leadership comes before any peer can learn of it.
     public var onTurnEnded: ((Instant) -> Void)?
+    /// Called on the loop, once, when it is certain that this node was removed from its cluster. It goes on to
+    /// run, without a say in anything, until it is shut down.
+    public var onRemoved: (() -> Void)?
+    /// Whom links are kept to.
+    var known: KnownMembers
+    var record: ClusterRecord
+    /// Whether the members changed in this turn.
+    var areLinksOutdated = false
+    var membersTimer: Scheduled<Void>?
+    var removalTimer: Scheduled<Void>?
+    var isReportedRemoved = false
+    var isRemovalTold = false
+    /// When a message of the protocol last came.
+    var lastHeard = Instant.zero
+    /// Told when another node leads, or the leadership could not be handed over.
+    var handOver: EventLoopPromise<Void>?
     /// What each peer said of itself, by node.
     public private(set) var announcements: [NodeID: ByteSlice] = [:]
     var ownAnnouncement: ByteSlice?
@@ -75,21 +91,31 @@ public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
         self.logger = logger
         self.onAdmitted = onAdmitted
         self.onEnd = onEnd
-        let membership = Membership(voters: options.peers.map(\.node))
+        let cluster = try NodeCluster.find(options)
+        record = cluster.record
         opened = try OpenedNode(
             directory: options.dataDirectory,
-            identity: NodeIdentity(cluster: options.clusterID, node: options.nodeID, name: options.name),
-            membership: membership, group: Self.groupID, acceptsDataLoss: options.acceptsDataLoss,
-            logOptions: options.logOptions, fileSystem: options.fileSystem,
-            makeRestorer: Group.makeRestorer)
+            identity: NodeIdentity(
+                cluster: cluster.identityCluster, node: options.nodeID, name: options.name),
+            membership: cluster.record.first, latest: cluster.record.latest,
+            record: cluster.isNew ? cluster.record : nil, group: Self.groupID,
+            acceptsDataLoss: options.acceptsDataLoss, logOptions: options.logOptions,
+            fileSystem: options.fileSystem, makeRestorer: Group.makeRestorer)
+        let inForce = opened.whole?.state.membership ?? cluster.record.latest
+        try cluster.require(options, inForce: inForce)
+        known = KnownMembers(
+            nodeID: options.nodeID, record: cluster.record, given: options.membership.descriptions,
+            routes: options.routes,
+            patience: .milliseconds(2 * options.replicaSettings.raft.electionTimeoutMilliseconds))
+        known.changed(inForce)
         worker = SnapshotWorker(files: SnapshotFiles(store: opened.snapshots, group: Self.groupID))
         incarnation = generator.next()
         transport = options.network.makeTransport(
             TransportStart(
-                nodeID: options.nodeID, clusterID: options.clusterID, incarnation: incarnation,
-                peers: options.peers), loop: loop, logger: logger)
+                nodeID: options.nodeID, clusterID: cluster.record.cluster, incarnation: incarnation,
+                peers: known.addresses), loop: loop, logger: logger)
         admission = NodeAdmission(
-            nodeID: options.nodeID, group: Self.groupID, membership: membership,
+            nodeID: options.nodeID, group: Self.groupID, membership: inForce, first: cluster.record.first,
             directory: opened.directory.directoryID, startCount: opened.directory.startCount,
             incarnation: incarnation, records: opened.memory.records,
             isMemoryTrusted: opened.memory.isTrusted, start: opened.start,
@@ -97,7 +123,9 @@ public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
         memoryThread.start()
         environment.node = self
         transport.delegate = self
+        if let damage = cluster.damage { logger.error("\(damage); it was written anew") }
         logDamages()
+        updateLinks()
         if admission.isActive, let whole = opened.takeWhole() { run(whole) }
     }
 
@@ -114,8 +142,12 @@ public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
             session: incarnation, now: now, seed: generator.next())
         replica = Replica(
             group: Self.groupID, core: core, snapshot: whole.state.snapshot, machine: group,
-            environment: environment, settings: options.replicaSettings)
+            environment: environment, settings: options.replicaSettings, changeSession: generator.next())
         group.attach(replica)
+        known.start(
+            inForce: core.membership, committed: core.membership(at: core.commitIndex),
+            through: core.commitIndex)
+        areLinksOutdated = true
         group.onAnnouncement = { [weak self] peer, bytes in
             self?.announcements[peer] = ByteSlice(bytes.bytes)
         }
@@ -191,25 +223,6 @@ public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
         }
     }
 
-    /// Answers everyone who waits, writes what was begun and closes the data directory, which can be opened
-    /// again afterwards.
-    public func shutDown() async {
-        let closing = loop.flatSubmit { [self] in
-            isStopped = true
-            group?.stop()
-            timer?.cancel()
-            admissionTimer?.cancel()
-            return transport.shutdown()
-        }
-        try? await closing.get()
-        try? await worker.stop()
-        try? await memoryThread.shutdownGracefully()
-        try? await loop.submit { [self] in
-            log?.stop()
-            opened = nil
-        }.get()
-    }
-
     /// Runs on the loop, unless the node was stopped.
     func whenRunning(_ body: @escaping @Sendable (Instant) -> Void) {
         loop.execute { [self] in
@@ -235,6 +248,8 @@ public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
         isTurnScheduled = false
         guard !isStopped else { return }
         group.runTurn(now: Self.now())
+        if areLinksOutdated { updateLinks() }
+        if handOver != nil { endHandOverIfDone() }
         admission.turnEnded(now: Self.now())
         onTurnEnded?(Self.now())
         if admission.hasEffects { carryOutAdmission() }
@@ -253,6 +268,11 @@ public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
             timer = nil
             guard !isStopped else { return }
             let now = Self.now()
+            // A loop that stood still that long led without hearing anybody.
+            if now - deadline >= .milliseconds(options.replicaSettings.raft.electionTimeoutMilliseconds) {
+                logger.warning("this node stood still for \((now - deadline).nanoseconds / 1_000_000) ms")
+                replica.stepAside(now: now)
+            }
             if replica.nextDeadline <= now {
                 group.advanceReplica(now: now)
             } else {

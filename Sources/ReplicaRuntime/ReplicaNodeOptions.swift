@@ -7,9 +7,16 @@ import WriteAheadLog
 public struct ReplicaNodeOptions: Sendable {
     public var nodeID: NodeID
     public var name: String
+    /// Which cluster the node belongs to: of a new cluster, or of what is said of one that runs
+    /// (``joinsCluster``), a number that follows from ``membership`` and must be the same at every start.
     public var clusterID: ClusterID
-    /// All members with their addresses; this node is among them.
-    public var peers: [PeerAddress]
+    /// The members that the node is told of, this node among them. What the data directory says goes before it.
+    public var membership: Membership
+    /// Whether the cluster runs already and this node, where its directory is empty, joins it: then ``membership``
+    /// names those who are asked, who must have added this node to theirs, and the cluster's id is had from them.
+    public var joinsCluster = false
+    /// Where peers are dialled instead of what the membership says, as through a proxy.
+    public var routes: [PeerAddress] = []
     /// How the node reaches its peers.
     public var network: any NodeNetwork
     public var dataDirectory: FilePath
@@ -21,16 +28,29 @@ public struct ReplicaNodeOptions: Sendable {
     public var admissionSettings = AdmissionSettings()
 
     public init(
-        nodeID: NodeID, name: String, clusterID: ClusterID, peers: [PeerAddress], network: any NodeNetwork,
-        dataDirectory: FilePath
+        nodeID: NodeID, name: String, clusterID: ClusterID, membership: Membership,
+        network: any NodeNetwork, dataDirectory: FilePath
     ) {
         self.nodeID = nodeID
         self.name = name
         self.clusterID = clusterID
-        self.peers = peers
+        self.membership = membership
         self.network = network
         self.dataDirectory = dataDirectory
     }
+
+    /// All members vote, and nothing but their addresses is said of them.
+    public init(
+        nodeID: NodeID, name: String, clusterID: ClusterID, peers: [PeerAddress], network: any NodeNetwork,
+        dataDirectory: FilePath
+    ) {
+        self.init(
+            nodeID: nodeID, name: name, clusterID: clusterID, membership: Membership(voters: peers),
+            network: network, dataDirectory: dataDirectory)
+    }
+
+    /// The members with their addresses, as far as they are given.
+    public var peers: [PeerAddress] { membership.descriptions.compactMap(\.peerAddress) }
 }
 
 /// Why a node ends by itself.

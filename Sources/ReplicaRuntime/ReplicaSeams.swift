@@ -38,6 +38,12 @@ public protocol ReplicaEnvironment: AnyObject {
     /// Something for people to read.
     func report(_ text: String)
 
+    /// The membership in force is another: links are to follow it. It need not be committed.
+    func membershipChanged(_ membership: Membership)
+
+    /// This membership is committed and in force from `index` on, until another is.
+    func membershipCommitted(_ membership: Membership, index: LogIndex)
+
     /// Asks for a call of ``Replica/runTurn(now:)`` as soon as everything that is already at hand has been
     /// handled. Asking twice before the turn is the same as asking once.
     func scheduleTurn()
@@ -46,6 +52,8 @@ public protocol ReplicaEnvironment: AnyObject {
 extension ReplicaEnvironment {
     public func isPresent(_ peer: NodeID) -> Bool { false }
     public func report(_ text: String) {}
+    public func membershipChanged(_ membership: Membership) {}
+    public func membershipCommitted(_ membership: Membership, index: LogIndex) {}
 }
 
 /// A frozen state that is read piece by piece on another thread while the machine goes on.

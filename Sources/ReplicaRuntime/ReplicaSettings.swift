@@ -16,5 +16,8 @@ public struct ReplicaSettings: Hashable, Sendable {
     /// What the leader does about the members by itself.
     public var members = MembershipKeeperSettings()
 
+    /// A write that takes longer than this means that the disk stands still: then the node does not lead.
+    public var syncDeadlineMilliseconds = 1_000
+
     public init() {}
 }

@@ -91,6 +91,16 @@ public struct MemberRecords: Sendable {
         records = changed
     }
 
+    /// Nothing is remembered of the node any more. Durable on return.
+    public mutating func forget(_ node: NodeID) throws(DataDirectoryError) {
+        guard record(of: node) != nil else { return }
+        let left = records.filter { $0.node != node }
+        try wrappingDirectory { () throws(FileSystemError) in
+            try AtomicFile.write(MemberRecords.encode(left), directory, MemberRecords.fileName, fileSystem)
+        }
+        records = left
+    }
+
     private func place(of node: NodeID) -> Int {
         records.firstIndex { $0.node >= node } ?? records.count
     }

@@ -60,13 +60,76 @@ import Testing
         if faults.snapshot > 0, combination % 5 != 0 { #expect(restores > 0) }
     }
 
-    /// One world, with everything that happens: `HOLDFAST_WORLD=combination:seed`.
+    static let churn: [WorldFaults] = [
+        WorldFaults(maximumDelayMilliseconds: 5, change: 100, transfer: 40),
+        WorldFaults(
+            loss: 20, duplication: 50, maximumDelayMilliseconds: 10, maximumDiskDelayMilliseconds: 10,
+            partition: 40, heal: 40, linkBreak: 40, snapshot: 60, change: 150, transfer: 40, stall: 20),
+        WorldFaults(
+            loss: 20, duplication: 20, maximumDelayMilliseconds: 10, maximumDiskDelayMilliseconds: 20,
+            partition: 10, heal: 40, crash: 20, restart: 80, linkBreak: 20, snapshot: 60, change: 150,
+            transfer: 20, pause: 10),
+        WorldFaults(
+            loss: 30, duplication: 30, maximumDelayMilliseconds: 20, maximumDiskDelayMilliseconds: 30,
+            partition: 20, heal: 40, crash: 10, restart: 100, linkBreak: 20, snapshot: 100, diskFull: 5,
+            change: 200, transfer: 30, stall: 10, pause: 20),
+    ]
+
+    /// Members come and go, from three to seven voters, joiners with empty logs among them; the leadership is
+    /// handed around; processes stand still, and clocks go as wrong as the settings allow.
+    @Test(arguments: 0..<8)
+    func figure3AndLeasesHoldUnderChurn(combination: Int) {
+        var reached = RarePathSet()
+        var committed: UInt64 = 0
+        var leaseReads = 0
+        var leaders = 0
+        for seed in 0..<max(1, Self.seeds / 2) {
+            let world = Self.runChurn(combination: combination, seed: seed, traces: false)
+            if let failure = world.checker.failure {
+                Issue.record("churn \(combination), seed \(seed), at \(world.now): \(failure)")
+                return
+            }
+            reached.formUnion(world.reached)
+            committed += world.checker.commitIndex.rawValue
+            leaseReads += world.leaseReadCount
+            leaders += world.checker.leaderCount
+        }
+        guard Self.seeds >= 12 else { return }
+        #expect(committed > 20 * Self.seeds)
+        #expect(leaders > Int(Self.seeds))
+        if combination % 2 == 1 { #expect(leaseReads > 5 * Int(Self.seeds)) }
+        guard combination < 2 else { return }
+        for path in [
+            RarePath.jointMembershipLeft, .membershipChangeRefused, .leavingMemberTold,
+            .transferVoteDespiteLoyalty, .removedLeaderHandedOver, .priorityTransferStarted, .steppedAside,
+        ] {
+            #expect(reached.contains(path), "\(path)")
+        }
+    }
+
+    static func runChurn(combination: Int, seed: UInt64, traces: Bool) -> World {
+        let hasLeases = combination % 2 == 1
+        var world = World(
+            membership: Membership(voters: (1...(seed % 2 == 0 ? 3 : 5)).map(NodeID.init)),
+            strangers: (seed % 2 == 0 ? 4...7 : 6...7).map(NodeID.init), faults: churn[combination / 2],
+            promisesLeases: hasLeases, maximumDriftPartsPerMillion: hasLeases ? 10_000 : 0,
+            seed: seed &* 1_000 &+ UInt64(combination) &+ 500)
+        world.traces = traces
+        world.run(for: .milliseconds(2_000))
+        return end(world, healing: .milliseconds(3_000))
+    }
+
+    /// One world, with everything that happens: `HOLDFAST_WORLD=combination:seed`, and `:churn`.
     @Test(.enabled(if: ProcessInfo.processInfo.environment["HOLDFAST_WORLD"] != nil))
     func tracedWorld() throws {
         let words = ProcessInfo.processInfo.environment["HOLDFAST_WORLD"]!.split(separator: ":")
         let combination = try #require(Int(words[0]))
         let seed = try #require(UInt64(words[1]))
-        let world = Self.run(combination: combination, seed: seed, traces: true)
+        let isChurn = words.count > 2
+        let world =
+            isChurn
+            ? Self.runChurn(combination: combination, seed: seed, traces: true)
+            : Self.run(combination: combination, seed: seed, traces: true)
         #expect(world.checker.failure == nil)
     }
 
@@ -76,9 +139,14 @@ import Testing
             seed: seed &* 1_000 &+ UInt64(combination))
         world.traces = traces
         world.run(for: .milliseconds(1_200))
+        return end(world, healing: .milliseconds(800))
+    }
+
+    private static func end(_ running: World, healing: Interval) -> World {
+        var world = running
         guard world.checker.failure == nil else { return world }
         world.heal()
-        world.run(for: .milliseconds(800))
+        world.run(for: healing)
         guard world.checker.failure == nil else { return world }
         // The last requests, at every node.
         for position in world.nodes.indices {

@@ -23,6 +23,13 @@ enum Architecture {
             ] + sockets + system
         ),
         (
+            "Holdfast",
+            [
+                "ConsensusTypes", "RaftCore", "WriteAheadLog", "PeerTransport", "ReplicaRuntime", "Logging",
+                "Metrics", "ServiceLifecycle", "SystemPackage",
+            ] + sockets + system
+        ),
+        (
             "EtcdAPI",
             ["ConsensusTypes", "KeyValueCore", "ReplicaRuntime", "Logging"] + sockets + http + system
         ),
@@ -59,6 +66,7 @@ enum Architecture {
         "Sources/EtcdClient/EtcdClient+Calls.swift": "generated messages hold bytes as Data",
         "Sources/EtcdAPI/Services/LeaseMethods.swift": "generated messages hold bytes as Data",
         "Sources/EtcdAPI/Services/MessageConversion.swift": "generated messages hold bytes as Data",
+        "Sources/Holdfast/Coding/JSONCoding.swift": "JSON is the default form of a user's commands",
     ]
 
     /// Targets that may write to standard output: everything else logs, or says it in an error.

@@ -1,6 +1,7 @@
 import ConsensusTypes
 import Logging
 import NIOCore
+import PeerTransport
 import Synchronization
 
 /// Joins nodes of one process without sockets, for tests of services that embed nodes. Addresses mean nothing:
@@ -15,10 +16,13 @@ public final class InMemoryNetwork: NodeNetwork {
     struct Endpoint: Sendable {
         let loop: any EventLoop
         let transport: NIOLoopBound<InMemoryTransport>
-        let clusterID: ClusterID
+        /// Zero until it learned it.
+        var clusterID: ClusterID
         let incarnation: UInt64
         /// Whom it takes messages from.
         var peers: [NodeID]
+        var departed: [DepartedPeer]
+        var memberSince: UInt64
     }
 
     /// What one node finds when it looks for another.
@@ -28,6 +32,10 @@ public final class InMemoryNetwork: NodeNetwork {
         case silent
         /// There is no such node.
         case down
+        /// The other one says that this one is no member any more.
+        case removed
+        /// The other one does not know this one, and may learn of it from this call.
+        case stranger(InMemoryNetwork.Endpoint)
         /// The other one does not take messages from this one.
         case refused(reason: String)
     }
@@ -100,22 +108,44 @@ public final class InMemoryNetwork: NodeNetwork {
         change { $0.endpoints[node] = nil }
     }
 
-    func setPeers(_ peers: [NodeID], of node: NodeID) {
-        change { $0.endpoints[node]?.peers = peers }
+    func setPeers(_ peers: [NodeID], departed: [DepartedPeer], memberSince: UInt64, of node: NodeID) {
+        change { state in
+            state.endpoints[node]?.peers = peers
+            state.endpoints[node]?.departed = departed
+            state.endpoints[node]?.memberSince = memberSince
+        }
     }
 
-    func reach(from node: NodeID, to peer: NodeID, clusterID: ClusterID) -> Reach {
+    func setCluster(_ cluster: ClusterID, of node: NodeID) {
+        change { $0.endpoints[node]?.clusterID = cluster }
+    }
+
+    func reach(from node: NodeID, to peer: NodeID) -> Reach {
         state.withLock { state in
             if state.cuts.contains(Link(node, peer)) { return .silent }
-            guard let endpoint = state.endpoints[peer] else { return .down }
-            guard endpoint.clusterID == clusterID else {
+            guard let endpoint = state.endpoints[peer], let own = state.endpoints[node] else { return .down }
+            guard InMemoryNetwork.canMeet(own.clusterID, endpoint.clusterID) else {
                 return .refused(reason: "it belongs to cluster \(endpoint.clusterID)")
             }
             guard endpoint.peers.contains(node) else {
-                return .refused(reason: "node \(node) is not a peer of node \(peer)")
+                return InMemoryNetwork.refusal(of: node, own, by: endpoint)
             }
             return .open(endpoint)
         }
+    }
+
+    private static func refusal(of node: NodeID, _ own: Endpoint, by other: Endpoint) -> Reach {
+        guard own.memberSince > 0 else { return .refused(reason: "node \(node) is not a peer") }
+        if let left = other.departed.first(where: { $0.node == node }), own.memberSince < left.position {
+            return .removed
+        }
+        return .stranger(other)
+    }
+
+    /// One of the two may not know its cluster yet, and is told by the other.
+    private static func canMeet(_ first: ClusterID, _ second: ClusterID) -> Bool {
+        let unknown = ClusterID(0)
+        return first == second ? first != unknown : first == unknown || second == unknown
     }
 
     func isCut(_ first: NodeID, _ second: NodeID) -> Bool {

@@ -31,7 +31,10 @@ final class InMemoryTransport: NodeTransport {
     private let network: InMemoryNetwork
     private let loop: any EventLoop
     private let logger: Logger
+    private var clusterID: ClusterID
     private var peers: [NodeID]
+    private var departed: [DepartedPeer] = []
+    private var memberSince: UInt64 = 0
     private var links: [NodeID: Link] = [:]
     private var isStarted = false
     private var isShutDown = false
@@ -42,6 +45,7 @@ final class InMemoryTransport: NodeTransport {
         self.network = network
         self.loop = loop
         self.logger = logger
+        clusterID = start.clusterID
         peers = InMemoryTransport.others(start.peers, than: start.nodeID)
     }
 
@@ -56,17 +60,23 @@ final class InMemoryTransport: NodeTransport {
         network.register(
             identity.nodeID,
             InMemoryNetwork.Endpoint(
-                loop: loop, transport: NIOLoopBound(self, eventLoop: loop), clusterID: identity.clusterID,
-                incarnation: identity.incarnation, peers: peers))
+                loop: loop, transport: NIOLoopBound(self, eventLoop: loop), clusterID: clusterID,
+                incarnation: identity.incarnation, peers: peers, departed: departed,
+                memberSince: memberSince))
         return loop.makeSucceededVoidFuture()
     }
 
-    func update(peers addresses: [PeerAddress]) {
+    func update(peers addresses: [PeerAddress], departed: [DepartedPeer], memberSince: UInt64) {
         loop.preconditionInEventLoop()
         guard !isShutDown else { return }
         peers = InMemoryTransport.others(addresses, than: identity.nodeID)
         for gone in links.keys.filter({ !peers.contains($0) }) { links[gone] = nil }
-        if isStarted { network.setPeers(peers, of: identity.nodeID) }
+        self.departed = departed
+        self.memberSince = memberSince
+        if isStarted {
+            network.setPeers(
+                peers, departed: departed, memberSince: memberSince, of: identity.nodeID)
+        }
     }
 
     var connectedPeers: [NodeID] {
@@ -136,7 +146,7 @@ final class InMemoryTransport: NodeTransport {
 
     private func look(at peer: NodeID) {
         let before = links[peer]?.remote
-        switch network.reach(from: identity.nodeID, to: peer, clusterID: identity.clusterID) {
+        switch network.reach(from: identity.nodeID, to: peer) {
         case .open(let endpoint):
             guard before?.incarnation != endpoint.incarnation else { return }
             disconnect(peer)
@@ -145,18 +155,45 @@ final class InMemoryTransport: NodeTransport {
             links[peer, default: Link()].remote = endpoint
             links[peer]?.seenIncarnation = endpoint.incarnation
             links[peer]?.lastRefusal = nil
-            delegate?.transport(peerConnected: peer)
+            learn(endpoint.clusterID, from: peer)
+            if !isShutDown, isConnected(to: peer) { delegate?.transport(peerConnected: peer) }
         case .silent:
             disconnect(peer)
         case .down:
             disconnect(peer)
             reportStopped(peer, unless: nil)
+        case .removed:
+            disconnect(peer)
+            guard isNewRefusal("it says that this node was removed", of: peer) else { return }
+            delegate?.transport(removalReportedBy: peer)
+        case .stranger(let endpoint):
+            disconnect(peer)
+            guard isNewRefusal("it does not know this node yet", of: peer) else { return }
+            let node = identity.nodeID
+            endpoint.loop.execute { endpoint.transport.value.strangerKnocked(node) }
         case .refused(let reason):
             disconnect(peer)
-            guard links[peer]?.lastRefusal != reason else { return }
-            links[peer, default: Link()].lastRefusal = reason
+            guard isNewRefusal(reason, of: peer) else { return }
             logger.warning("cannot connect to peer \(peer): it refuses this node: \(reason)")
         }
+    }
+
+    private func isNewRefusal(_ reason: String, of peer: NodeID) -> Bool {
+        if links[peer]?.lastRefusal == reason { return false }
+        links[peer, default: Link()].lastRefusal = reason
+        return true
+    }
+
+    private func strangerKnocked(_ node: NodeID) {
+        guard !isShutDown, !peers.contains(node) else { return }
+        delegate?.transport(strangerKnocked: PeerAddress(node: node, host: "memory", port: 0))
+    }
+
+    private func learn(_ cluster: ClusterID, from peer: NodeID) {
+        guard clusterID == ClusterID(0), cluster != ClusterID(0) else { return }
+        clusterID = cluster
+        network.setCluster(cluster, of: identity.nodeID)
+        delegate?.transport(learnedCluster: cluster, from: peer)
     }
 
     private func disconnect(_ peer: NodeID) {

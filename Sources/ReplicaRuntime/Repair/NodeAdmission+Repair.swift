@@ -40,7 +40,7 @@ extension NodeAdmission {
         adoptionDeadline = .distantFuture
         fetch = nil
         snapshotFetch = nil
-        repair = mode == .restoring ? LogRepair(salvaged, membership: membership) : nil
+        repair = mode == .restoring ? LogRepair(salvaged, membership: firstMembership) : nil
         for position in peers.indices { peers[position].isTried = false }
     }
 
@@ -52,7 +52,7 @@ extension NodeAdmission {
         adoption = offer
         adoptionOffer = nil
         adoptionDeadline = now + .milliseconds(settings.adoptionPatienceMilliseconds)
-        repair = LogRepair(salvaged, target: offer.barrier, membership: membership)
+        repair = LogRepair(salvaged, target: offer.barrier, membership: firstMembership)
         for position in peers.indices { peers[position].isTried = peers[position].node != offer.leader }
     }
 

@@ -62,7 +62,9 @@ public final class NodeAdmission {
 
     let nodeID: NodeID
     let group: GroupID
-    let membership: Membership
+    /// The one that the log began with.
+    let firstMembership: Membership
+    var membership: Membership
     let settings: AdmissionSettings
     let directory: DirectoryID
     let directoryStartCount: UInt64
@@ -81,7 +83,7 @@ public final class NodeAdmission {
 
     let salvaged: SalvagedState
     /// What can be given to others without knowing where the log must end.
-    lazy var ownParts = LogRepair(salvaged, membership: membership)
+    lazy var ownParts = LogRepair(salvaged, membership: firstMembership)
     var repair: LogRepair?
     /// What a leader offered: the position of its entry. Kept while the exact past may still be had.
     var adoptionOffer: (barrier: LogPosition, leader: NodeID)?
@@ -101,18 +103,21 @@ public final class NodeAdmission {
     var effects: [AdmissionEffect] = []
 
     /// - Parameters:
-    ///   - membership: who votes, this node among them.
+    ///   - membership: who votes now, as far as is known.
+    ///   - first: the membership that the log began with, where that is another.
     ///   - startCount: how often the directory was opened.
     ///   - incarnation: unique to this start of the process.
     ///   - records: what this node remembers, of itself too.
     public init(
-        nodeID: NodeID, group: GroupID, membership: Membership, directory: DirectoryID, startCount: UInt64,
-        incarnation: UInt64, records: [MemberRecord], isMemoryTrusted: Bool = true, start: AdmissionStart,
+        nodeID: NodeID, group: GroupID, membership: Membership, first: Membership? = nil,
+        directory: DirectoryID, startCount: UInt64, incarnation: UInt64, records: [MemberRecord],
+        isMemoryTrusted: Bool = true, start: AdmissionStart,
         settings: AdmissionSettings = AdmissionSettings(), now: Instant
     ) {
         self.nodeID = nodeID
         self.group = group
         self.membership = membership
+        firstMembership = first ?? membership
         self.settings = settings
         self.directory = directory
         self.incarnation = incarnation
@@ -130,7 +135,8 @@ public final class NodeAdmission {
         nextRetry = now
         nextReport = now + .milliseconds(settings.reportMilliseconds)
         let blank = SalvagedState(
-            hardState: nil, base: SnapshotMetadata(index: .zero, term: .zero, membership: membership),
+            hardState: nil,
+            base: SnapshotMetadata(index: .zero, term: .zero, membership: first ?? membership),
             runs: [], isEndTrusted: false)
         switch start {
         case .certain, .forced:
@@ -148,7 +154,7 @@ public final class NodeAdmission {
         }
         if case .damaged = start { rarePaths.insert(.logDamageFound) }
         if salvaged.lostSnapshot != nil { rarePaths.insert(.snapshotDamageFound) }
-        if mode == .restoring { repair = LogRepair(salvaged, membership: membership) }
+        if mode == .restoring { repair = LogRepair(salvaged, membership: firstMembership) }
         if mode == .asking { admitIfKnownToBeFirst(now: now) }
         finishIfComplete()
     }

@@ -34,6 +34,11 @@ public final class MemberMemory: Sendable {
 
     public var records: [MemberRecord] { kept.withLock { $0.records } }
 
+    /// For a node that is a member no more. Durable on return.
+    public func forget(_ node: NodeID) throws(DataDirectoryError) {
+        try kept.withLock { (records) throws(DataDirectoryError) in try records.forget(node) }
+    }
+
     /// Durable on return.
     public func remember(_ record: MemberRecord) throws(DataDirectoryError) {
         try kept.withLock { (records) throws(DataDirectoryError) in try records.remember(record) }
@@ -68,15 +73,16 @@ public final class OpenedNode {
     /// damage and there are no peers. Then nothing was changed.
     ///
     /// - Parameters:
-    ///   - membership: what a directory without a snapshot starts with, and what one with a snapshot must
-    ///     agree with.
+    ///   - membership: what a log without a snapshot starts with.
+    ///   - latest: the last membership that is known to have been committed, where that is another.
+    ///   - record: written into the directory before anything else, where it is not there yet.
     ///   - acceptsDataLoss: an operator says that the node is to start with what is intact before the first
     ///     hole.
     ///   - makeRestorer: builds the state machine's state from a snapshot.
     public init(
         directory path: FilePath, identity: NodeIdentity, newDirectoryID: DirectoryID = .random(),
-        membership: Membership, group: GroupID, acceptsDataLoss: Bool = false,
-        logOptions: WriteAheadLogOptions, fileSystem: any FileSystem,
+        membership: Membership, latest: Membership? = nil, record: ClusterRecord? = nil, group: GroupID,
+        acceptsDataLoss: Bool = false, logOptions: WriteAheadLogOptions, fileSystem: any FileSystem,
         makeRestorer: @escaping () -> any SnapshotRestorer
     ) throws(NodeError) {
         self.group = group
@@ -88,19 +94,20 @@ public final class OpenedNode {
             directory = try DataDirectory.open(
                 path, identity: identity, newDirectoryID: newDirectoryID, fileSystem: fileSystem)
             snapshots = try directory.openSnapshots()
+            if let record { try ClusterFile.write(record, path, fileSystem: fileSystem) }
         } catch {
             throw .dataDirectory(error)
         }
         self.directory = directory
         start = .certain
         let opened = try OpenedNode.openMemory(
-            directory, peers: membership.members.filter { $0 != identity.node })
+            directory, peers: (latest ?? membership).members.filter { $0 != identity.node })
         memory = opened.memory
         damages += opened.damages
         let own = NodeLife.read(
             memory.records.first { $0.node == identity.node }, directory: directory.directoryID)
         try readState(
-            mustBeAdopted: own.mustBeAdopted, hasPeers: membership.members.count > 1,
+            mustBeAdopted: own.mustBeAdopted, hasPeers: hasPeers(latest ?? membership),
             acceptsDataLoss: acceptsDataLoss)
         if acceptsDataLoss { try acceptLoss(lifeBase: own.base) }
     }
@@ -137,6 +144,7 @@ public final class OpenedNode {
             return
         }
         let state = found.state
+        let hasPeers = self.hasPeers(state.membership)
         let isBlank =
             state.entries.isEmpty && state.snapshot.index == .zero && state.hardState == HardState()
         if !hasPeers, directory.isAdmitted || !isBlank {
@@ -178,7 +186,6 @@ public final class OpenedNode {
         let found = opened.groups.first { $0.group == group }
         var restorer: (any SnapshotRestorer)?
         if let snapshot = found?.snapshot {
-            try requireSameMembers(snapshot)
             restorer = try restore(snapshot)
         }
         let state = RestoredState(
@@ -189,15 +196,8 @@ public final class OpenedNode {
         return WholeNode(log: opened.log, state: state, restorer: restorer, report: opened.report)
     }
 
-    private func requireSameMembers(_ snapshot: SnapshotMetadata) throws(NodeError) {
-        guard snapshot.membership == membership else {
-            throw .membershipDiffers(
-                stored: OpenedNode.text(snapshot.membership), given: OpenedNode.text(membership))
-        }
-    }
-
-    private static func text(_ membership: Membership) -> String {
-        membership.members.map(\.description).joined(separator: ", ")
+    private func hasPeers(_ membership: Membership) -> Bool {
+        membership.members.contains { $0 != directory.identity.node }
     }
 
     private func restore(_ metadata: SnapshotMetadata) throws(NodeError) -> any SnapshotRestorer {
@@ -263,7 +263,6 @@ public final class OpenedNode {
         } catch {
             throw .snapshot(error)
         }
-        if let base { try requireSameMembers(base) }
         let left =
             log.groups.first
             ?? SalvagedGroup(
@@ -350,5 +349,16 @@ public final class OpenedNode {
     public func takeWhole() -> WholeNode? {
         defer { whole = nil }
         return whole
+    }
+}
+
+extension RestoredState {
+    /// The last membership in the log, or else that of the snapshot.
+    var membership: Membership {
+        for entry in entries.reversed() where entry.kind == .membership {
+            var reader = ByteReader(entry.payload)
+            if let membership = try? Membership.decode(from: &reader) { return membership }
+        }
+        return snapshot.membership
     }
 }

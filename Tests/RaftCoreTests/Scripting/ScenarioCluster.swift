@@ -52,6 +52,10 @@ struct ScenarioCluster {
             say(ScenarioFormat.leadership(leadership, of: id))
             try noteLeadership(leadership, of: id)
         }
+        if let membership = effects.membership {
+            say("\(id) knows of \(ScenarioFormat.describe(membership))")
+        }
+        if let outcome = effects.transferEnded { say("\(id) ends its transfer: \(outcome)") }
         if let metadata = effects.restore {
             say("\(id) restores snapshot \(metadata.index)@\(metadata.term)")
             nodes[position].applied = metadata.index

@@ -23,7 +23,9 @@ enum ScenarioFormat {
 
     static func membership(_ payload: ByteSlice) -> String {
         var reader = ByteReader(payload)
-        guard let membership = try? Membership.decode(from: &reader) else { return "an unreadable membership" }
+        guard let membership = try? Membership.decode(from: &reader) else {
+            return "an unreadable membership"
+        }
         return describe(membership)
     }
 

@@ -163,7 +163,7 @@ extension ScenarioInterpreter {
         return links.contains { cluster.isOn($0, message) }
     }
 
-    private func running(_ words: [String]) throws -> Int {
+    func running(_ words: [String]) throws -> Int {
         let position = try cluster.position(of: node(word(words, 0)))
         guard cluster.nodes[position].isRunning else { throw ScenarioError("node \(words[0]) is down") }
         return position

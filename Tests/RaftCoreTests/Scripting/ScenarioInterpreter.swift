@@ -14,8 +14,8 @@ struct ScenarioInterpreter {
         var words = line.split(separator: " ").map(String.init)
         let command = words.removeFirst()
         if try
-            !(define(command, words) || act(command, words) || disturb(command, words)
-            || show(command, words))
+            !(define(command, words) || act(command, words) || lead(command, words)
+            || disturb(command, words) || show(command, words))
         {
             throw ScenarioError("there is no command \(command)")
         }
@@ -39,6 +39,13 @@ struct ScenarioInterpreter {
                 voters: lists["voters"] ?? [], outgoingVoters: lists["outgoing"] ?? [],
                 learners: lists["learners"] ?? [])
             cluster.say("ok")
+        case "newcomer":
+            // Runs with an empty disk and belongs to nobody.
+            cluster.nodes.append(
+                ScenarioNode(
+                    id: try node(word(words, 0)), disk: WorldDisk(membership: Membership(voters: [])),
+                    settings: cluster.settings, now: cluster.now))
+            try cluster.settle(cluster.nodes.count - 1)
         case "given":
             try give(try node(word(words, 0)), Array(words.dropFirst()))
             cluster.say("ok")
@@ -69,6 +76,10 @@ struct ScenarioInterpreter {
         case "uncommitted": cluster.settings.maximumUncommittedSizeBytes = value
         case "chunk": cluster.settings.snapshotChunkSizeBytes = value
         case "reads": cluster.settings.maximumPendingReads = value
+        case "entry": cluster.settings.maximumEntrySizeBytes = value
+        case "transfers": cluster.settings.maximumConcurrentSnapshotTransfers = value
+        case "leases": cluster.settings.promisesLeases = value == 1
+        case "drift": cluster.settings.maximumClockDriftPartsPerMillion = value
         default: throw ScenarioError("there is no setting \(parts[0])")
         }
     }

@@ -16,6 +16,8 @@ extension World {
         }
         nodes[position].seenTerm = node.core.term
         nodes[position].seenCommitIndex = node.core.commitIndex
+        reached.formUnion(node.core.rarePaths)
+        checkLeases(position)
         if node.core.role == .leader {
             checker.noteLeader(node.core)
             checkOthersSteppedDown(node.core)
@@ -28,7 +30,12 @@ extension World {
     /// A leader that a quorum has answered at least once steps down before another can be elected, where
     /// nobody forgot whom it heard in a crash (dissertation, section 6.2).
     private mutating func checkOthersSteppedDown(_ core: RaftCore) {
-        guard faults.crash == 0 else { return }
+        guard faults.crash == 0, core.membership.members == nodes.map(\.id), faults.change == 0 else {
+            return
+        }
+        guard !reached.contains(.transferVoteDespiteLoyalty), nodes.allSatisfy({ $0.drift == 0 }) else {
+            return
+        }
         for node in nodes where node.isRunning && node.core.role == .leader && node.core.term < core.term {
             let deadline = node.core.quorumDeadline
             if deadline > now, deadline > node.core.electedAt + node.core.electionTimeout {
@@ -57,7 +64,7 @@ extension World {
         switch message.body {
         case .preVoteRequest, .preVoteResponse, .propose, .proposeRejected:
             return
-        case .voteRequest:
+        case .voteRequest, .transferVoteRequest:
             checker.noteVote(of: message.from, for: message.from, in: message.term)
             checkVote(for: message.from, message, node)
         case .voteResponse(let granted) where granted:
@@ -92,10 +99,13 @@ extension World {
 
     mutating func checkCommitted(_ entries: [Entry], _ position: Int) {
         let nodes = nodes
-        let membership = membership
+        // A change may have been appended in the same turn, after the commit.
+        let inForce = nodes[position].core.memberships.suffix(2).map(\.membership)
         checker.noteCommitted(entries, by: nodes[position].core) { index, term in
-            membership.isQuorum { node in
-                nodes.first { $0.id == node }?.disk.holds(index, term: term) ?? false
+            inForce.contains { membership in
+                membership.isQuorum { node in
+                    nodes.first { $0.id == node }?.disk.holds(index, term: term) ?? false
+                }
             }
         }
     }
@@ -112,7 +122,10 @@ extension World {
     func problemAfterHealing() -> String? {
         let leaders = nodes.filter { $0.core.role == .leader }
         guard leaders.count == 1 else { return "\(leaders.count) leaders after the faults stopped" }
-        for node in nodes {
+        let membership = leaders[0].core.membership
+        if membership.isJoint { return "the membership stays joint" }
+        for node in nodes where membership.isMember(node.id) {
+            if node.core.membership != membership { return "node \(node.id) has another membership" }
             if node.core.leader != leaders[0].id { return "node \(node.id) does not know the leader" }
             if node.appliedIndex != checker.commitIndex {
                 return "node \(node.id) applied \(node.appliedIndex) of \(checker.commitIndex)"

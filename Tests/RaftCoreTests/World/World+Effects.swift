@@ -6,10 +6,10 @@ extension World {
     /// Ends the turn of a node as its shell would.
     mutating func settle(_ position: Int) {
         for round in 0..<64 {
-            let effects = nodes[position].core.takeEffects(now: now)
+            let effects = nodes[position].core.takeEffects(now: nodes[position].clock(now))
             checkCore(position)
             if effects.isEmpty {
-                nodes[position].deadline = nodes[position].core.nextDeadline
+                nodes[position].deadline = nodes[position].trueTime(of: nodes[position].core.nextDeadline)
                 return
             }
             carryOut(effects, position)
@@ -119,7 +119,7 @@ extension World {
         let newest = nodes[position].disk.snapshot
         let isThere = newest.index > .zero && (read.metadata == nil || read.metadata == newest)
         guard isThere, !random.chance(faults.loss, outOf: 4_000) else {
-            return nodes[position].core.snapshotUnavailable(for: read.peer, now: now)
+            return nodes[position].core.snapshotUnavailable(for: read.peer, now: nodes[position].clock(now))
         }
         let bytes = WorldNode.snapshotBytes(newest, digest: nodes[position].snapshotDigest)
         let start = Int(min(read.offset, UInt64(bytes.count)))
@@ -128,7 +128,7 @@ extension World {
             SnapshotChunk(
                 metadata: newest, offset: read.offset, bytes: ByteSlice(Array(bytes[start..<end])),
                 isLast: end == bytes.count, sentAt: .zero),
-            to: read.peer, now: now)
+            to: read.peer, now: nodes[position].clock(now))
     }
 
     private mutating func store(_ chunk: SnapshotChunk, _ position: Int) {

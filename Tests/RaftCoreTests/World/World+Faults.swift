@@ -5,14 +5,15 @@ import RaftCore
 extension World {
     mutating func actAsClient() {
         guard areClientsActive else {
-            for position in nodes.indices where nodes[position].isRunning {
+            for position in nodes.indices where isAwake(position) {
                 proposeWaiting(position)
                 settle(position)
             }
             return
         }
         let position = Int(random.next(below: UInt64(nodes.count)))
-        guard nodes[position].isRunning else { return }
+        guard isAwake(position) else { return }
+        if settings.promisesLeases, random.chance(1, outOf: 2) { readUnderLease(position) }
         if random.chance(1, outOf: 3) {
             requestRead(position)
         } else {
@@ -41,7 +42,9 @@ extension World {
             return Proposal(
                 id: pending.id, payload: ByteSlice(writer.bytes), needsSpace: pending.command % 2 == 0)
         }
-        guard let term = nodes[position].core.propose(proposals, now: now) else { return }
+        guard let term = nodes[position].core.propose(proposals, now: nodes[position].clock(now)) else {
+            return
+        }
         for slot in nodes[position].pending.indices where nodes[position].pending[slot].term == nil {
             nodes[position].pending[slot].term = term
         }
@@ -51,7 +54,7 @@ extension World {
         lastReadID += 1
         let id = ReadID(lastReadID)
         let floor = nodes.filter(\.isRunning).map(\.core.commitIndex).max() ?? .zero
-        if nodes[position].core.requestRead(id, now: now) {
+        if nodes[position].core.requestRead(id, now: nodes[position].clock(now)) {
             nodes[position].reads.append(
                 WorldNode.Read(id: id, floor: max(floor, checker.commitIndex)))
         }
@@ -60,13 +63,19 @@ extension World {
     mutating func injectFaults() {
         if random.chance(faults.partition, outOf: 1_000) { partition() }
         if random.chance(faults.heal, outOf: 1_000) { cutLinks = [] }
+        if random.chance(faults.change, outOf: 1_000) { changeMembership() }
+        if random.chance(faults.transfer, outOf: 1_000) { transferLeadership() }
         for position in nodes.indices {
             if nodes[position].isRunning {
                 if random.chance(faults.crash, outOf: 1_000) { crash(position) }
             } else if random.chance(faults.restart, outOf: 1_000) {
                 restart(position)
             }
-            guard nodes[position].isRunning else { continue }
+            guard isAwake(position) else { continue }
+            if random.chance(faults.pause, outOf: 1_000) { pause(position) }
+            if random.chance(faults.stall, outOf: 1_000) {
+                nodes[position].core.isDiskStalled = random.chance(1, outOf: 2)
+            }
             if random.chance(faults.snapshot, outOf: 1_000) { takeSnapshot(position) }
             if random.chance(faults.linkBreak, outOf: 1_000) { breakLink(position) }
             if random.chance(faults.diskFull, outOf: 1_000) {
@@ -105,15 +114,15 @@ extension World {
         }
         if let last = survivors.last(where: { !$0.entries.isEmpty }) { noteDurable(last, position) }
         let isNoticed = random.chance(1, outOf: 2)
-        for other in nodes.indices where nodes[other].isRunning && isNoticed {
-            nodes[other].core.peerStopped(nodes[position].id, now: now)
+        for other in nodes.indices where isAwake(other) && isNoticed {
+            nodes[other].core.peerStopped(nodes[position].id, now: nodes[other].clock(now))
             settle(other)
         }
     }
 
     mutating func restart(_ position: Int) {
         trace("restart \(nodes[position].id)")
-        nodes[position].restart(now: now, settings: World.settings, seed: random.next())
+        nodes[position].restart(now: now, settings: settings, seed: random.next())
         settle(position)
     }
 
@@ -122,8 +131,8 @@ extension World {
         guard other != position else { return }
         let peer = nodes[other].id
         packets.removeAll { $0.message.from == nodes[position].id && $0.message.to == peer }
-        nodes[position].core.peerDisconnected(peer, now: now)
-        nodes[position].core.peerConnected(peer, now: now)
+        nodes[position].core.peerDisconnected(peer, now: nodes[position].clock(now))
+        nodes[position].core.peerConnected(peer, now: nodes[position].clock(now))
         settle(position)
     }
 
@@ -149,6 +158,8 @@ extension World {
         cutLinks = []
         for position in nodes.indices {
             nodes[position].core.diskSpace = .ample
+            nodes[position].core.isDiskStalled = false
+            nodes[position].pausedUntil = .zero
             if !nodes[position].isRunning { restart(position) }
         }
     }

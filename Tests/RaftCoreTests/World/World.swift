@@ -15,6 +15,10 @@ struct WorldFaults {
     var linkBreak: UInt64 = 0
     var snapshot: UInt64 = 0
     var diskFull: UInt64 = 0
+    var change: UInt64 = 0
+    var transfer: UInt64 = 0
+    var stall: UInt64 = 0
+    var pause: UInt64 = 0
 }
 
 /// A cluster of cores in one thread, with a network, disks and clients, all drawn from one seed.
@@ -35,7 +39,7 @@ struct World {
         return settings
     }()
 
-    let membership: Membership
+    let settings: RaftSettings
     var faults: WorldFaults
     var random: SeededRandom
     var nodes: [WorldNode]
@@ -52,13 +56,36 @@ struct World {
     var restoreCount = 0
     var areClientsActive = true
     var traces = false
+    var leaseCount = 0
+    var leaseReadCount = 0
+    /// Which rare branches any core has taken.
+    var reached = RarePathSet()
 
-    init(membership: Membership, faults: WorldFaults, seed: UInt64) {
-        self.membership = membership
+    /// - Parameters:
+    ///   - strangers: nodes that run from the start with empty disks and belong to nobody.
+    ///   - maximumDriftPartsPerMillion: how wrong clocks go; each has a rate of its own within this.
+    init(
+        membership: Membership, strangers: [NodeID] = [], faults: WorldFaults, promisesLeases: Bool = false,
+        maximumDriftPartsPerMillion: Int = 0, seed: UInt64
+    ) {
         self.faults = faults
+        var chosen = World.settings
+        chosen.promisesLeases = promisesLeases
+        settings = chosen
         var generator = SeededRandom(seed: seed)
         nodes = membership.members.map { node in
-            WorldNode(id: node, membership: membership, settings: World.settings, seed: generator.next())
+            WorldNode(id: node, membership: membership, settings: chosen, seed: generator.next())
+        }
+        for node in strangers {
+            nodes.append(
+                WorldNode(
+                    id: node, membership: Membership(voters: []), settings: chosen, seed: generator.next()))
+        }
+        if maximumDriftPartsPerMillion > 0 {
+            for node in nodes {
+                let spread = generator.next(below: UInt64(2 * maximumDriftPartsPerMillion + 1))
+                node.drift = Int64(spread) - Int64(maximumDriftPartsPerMillion)
+            }
         }
         random = generator
     }
@@ -73,9 +100,9 @@ struct World {
         var at = min(nextFaultAt, nextClientAt)
         if let next = packets.last { at = min(at, next.deliverAt) }
         for node in nodes where node.isRunning {
-            at = min(at, node.deadline)
-            if let write = node.writes.first { at = min(at, write.doneAt) }
-            if let storing = node.storing { at = min(at, storing.doneAt) }
+            at = min(at, max(node.deadline, node.pausedUntil))
+            if let write = node.writes.first { at = min(at, max(write.doneAt, node.pausedUntil)) }
+            if let storing = node.storing { at = min(at, max(storing.doneAt, node.pausedUntil)) }
         }
         guard at < end else {
             now = end
@@ -85,9 +112,9 @@ struct World {
         if let next = packets.last, next.deliverAt <= now {
             packets.removeLast()
             deliver(next.message)
-        } else if let position = nodes.indices.first(where: { nodes[$0].isRunning && isDiskDue($0) }) {
+        } else if let position = nodes.indices.first(where: { isAwake($0) && isDiskDue($0) }) {
             finishWrites(position)
-        } else if let position = nodes.indices.first(where: { nodes[$0].isRunning && isStoringDue($0) }) {
+        } else if let position = nodes.indices.first(where: { isAwake($0) && isStoringDue($0) }) {
             finishStoring(position)
         } else if nextFaultAt <= now {
             injectFaults()
@@ -96,15 +123,19 @@ struct World {
             actAsClient()
             nextClientAt = now + .milliseconds(1 + Int(random.next(below: 6)))
         } else if let position = nodes.indices.first(where: {
-            nodes[$0].isRunning && nodes[$0].deadline <= now
+            isAwake($0) && nodes[$0].deadline <= now
         }) {
-            nodes[position].core.advance(now: now)
+            nodes[position].core.advance(now: nodes[position].clock(now))
             settle(position)
             if nodes[position].deadline <= now, checker.failure == nil {
                 checker.fail("node \(nodes[position].id): the deadline is not after what was done for it")
             }
         }
         return true
+    }
+
+    func isAwake(_ position: Int) -> Bool {
+        nodes[position].isRunning && nodes[position].pausedUntil <= now
     }
 
     private func isDiskDue(_ position: Int) -> Bool {
@@ -124,8 +155,11 @@ struct World {
     private mutating func deliver(_ message: RaftMessage) {
         guard let position = position(of: message.to), nodes[position].isRunning else { return }
         guard !cutLinks.contains([message.from, message.to]) else { return }
+        guard isAwake(position) else {
+            return insert(Packet(message: message, deliverAt: nodes[position].pausedUntil))
+        }
         trace("deliver \(message)")
-        nodes[position].core.receive(message, now: now)
+        nodes[position].core.receive(message, now: nodes[position].clock(now))
         // Often several messages arrive in one turn.
         if random.chance(2, outOf: 3) {
             settle(position)
@@ -167,7 +201,7 @@ struct World {
             sequence = write.sequence ?? sequence
             if write.sequence == nil, let snapshot = write.snapshot { markers.append(snapshot) }
         }
-        if let sequence { nodes[position].core.persisted(sequence, now: now) }
+        if let sequence { nodes[position].core.persisted(sequence, now: nodes[position].clock(now)) }
         for snapshot in markers where snapshot.index > nodes[position].core.firstIndex.previous {
             let kept = random.next(below: 8)
             let through = LogIndex(snapshot.index.rawValue - min(snapshot.index.rawValue, kept))
@@ -182,9 +216,10 @@ struct World {
         if let digest = storing.digest {
             nodes[position].stored = (storing.metadata, digest)
             nodes[position].snapshotDigests.append((storing.metadata.index, digest))
-            nodes[position].core.snapshotReceived(storing.metadata, now: now)
+            nodes[position].core.snapshotReceived(storing.metadata, now: nodes[position].clock(now))
         } else {
-            nodes[position].core.snapshotRefused(index: storing.metadata.index, now: now)
+            nodes[position].core.snapshotRefused(
+                index: storing.metadata.index, now: nodes[position].clock(now))
         }
         settle(position)
     }

@@ -22,6 +22,10 @@ final class WorldNode {
     var isRunning = true
     /// The core's next deadline as of its last turn.
     var deadline = Instant.zero
+    /// How much faster than true time its clock goes, in millionths.
+    var drift: Int64 = 0
+    /// Until then the process stands still.
+    var pausedUntil = Instant.zero
 
     var appliedIndex: LogIndex
     var digest: UInt64
@@ -54,6 +58,20 @@ final class WorldNode {
         snapshotDigest = digest
     }
 
+    /// What its clock says.
+    func clock(_ now: Instant) -> Instant {
+        Instant(nanoseconds: UInt64(Int64(now.nanoseconds) + Int64(now.nanoseconds) * drift / 1_000_000))
+    }
+
+    /// The first true time at which its clock says so.
+    func trueTime(of local: Instant) -> Instant {
+        guard drift != 0, local != .distantFuture else { return local }
+        let scale = Double(1_000_000) / Double(1_000_000 + drift)
+        var time = Instant(nanoseconds: UInt64(Double(local.nanoseconds) * scale)) - .microseconds(2)
+        while clock(time) < local { time = time + Interval(nanoseconds: 100) }
+        return time
+    }
+
     /// Loses everything but the disk, to which `surviving` of the writes under way still made it.
     func crash(surviving: Int) -> String? {
         isRunning = false
@@ -71,9 +89,11 @@ final class WorldNode {
         return problem ?? disk.problem
     }
 
-    func restart(now: Instant, settings: RaftSettings, seed: UInt64) {
+    func restart(now trueNow: Instant, settings: RaftSettings, seed: UInt64) {
         session = seed
         lastSequence = 0
+        pausedUntil = .zero
+        let now = clock(trueNow)
         core = RaftCore(
             nodeID: id, settings: settings, restored: disk.restored, session: seed, now: now, seed: seed)
         isRunning = true

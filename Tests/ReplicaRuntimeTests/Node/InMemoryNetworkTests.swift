@@ -167,10 +167,10 @@ import Testing
         let network = InMemoryNetwork()
         let one = try await Party(1, peers: [1], network)
         let two = try await Party(2, peers: [1, 2], network)
-        _ = try await one.run { $0.update(peers: Party.addresses([1, 2])) }
+        _ = try await one.run { $0.update(peers: Party.addresses([1, 2]), departed: [], memberSince: 0) }
         try await two.wait(for: .connected(one.id))
         try await one.wait(for: .connected(two.id))
-        _ = try await one.run { $0.update(peers: Party.addresses([1])) }
+        _ = try await one.run { $0.update(peers: Party.addresses([1]), departed: [], memberSince: 0) }
         try await two.wait(for: .disconnected(one.id))
         #expect(!two.events.contains(.stopped(one.id)))
         #expect(try await one.run { $0.connectedPeers } == [])

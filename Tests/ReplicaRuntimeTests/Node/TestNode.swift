@@ -22,15 +22,24 @@ final class TestNode: Sendable {
     let loop: any EventLoop
     let node: ReplicaNode<Group>
     let endings: Endings
+    let removals: Endings.Count
 
     /// Why the node ended by itself, in order.
     final class Endings: Sendable {
         private let found = Mutex<[NodeEnding]>([])
         var all: [NodeEnding] { found.withLock { $0 } }
         func add(_ ending: NodeEnding) { found.withLock { $0.append(ending) } }
+
+        /// How often it was told that it was removed.
+        final class Count: Sendable {
+            private let value = Mutex(0)
+            var count: Int { value.withLock { $0 } }
+            func add() { value.withLock { $0 += 1 } }
+        }
     }
 
-    private init(_ node: ReplicaNode<Group>, _ endings: Endings) {
+    private init(_ node: ReplicaNode<Group>, _ endings: Endings, _ removals: Endings.Count) {
+        self.removals = removals
         id = node.options.nodeID
         loop = node.loop
         self.node = node
@@ -53,8 +62,12 @@ final class TestNode: Sendable {
                 options: options, groupSettings: StateMachineGroupSettings(), loop: loop,
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, onEnd: { endings.add($0) })
         }.get()
-        try await loop.flatSubmit { node.start() }.get()
-        return TestNode(node, endings)
+        let removals = Endings.Count()
+        try await loop.flatSubmit {
+            node.onRemoved = { removals.add() }
+            return node.start()
+        }.get()
+        return TestNode(node, endings, removals)
     }
 
     /// Runs on the node's loop.
@@ -121,6 +134,27 @@ final class TestNode: Sendable {
         try await promise.futureResult.get()
     }
 
+    /// Waits until this leader has heard of both followers, so that it can hand over.
+    func settle() async throws {
+        try await wait("answers of all followers") { node in
+            let status = node.replica.core.status
+            return !status.members.isEmpty
+                && status.members.allSatisfy { $0.hasAnswered && $0.isCaughtUp }
+                && status.commitIndex == status.lastPosition.index
+        }
+    }
+
+    /// Makes a learner a voter, as soon as it has caught up.
+    func promote(_ id: UInt64) async throws -> Membership {
+        while true {
+            do {
+                return try await node.changeMembership(MembershipChange([.promote(NodeID(id))]))
+            } catch .learnerNotReady {
+                try await Task.sleep(for: .milliseconds(10))
+            }
+        }
+    }
+
     func waitForLeader() async throws {
         try await wait("a leader") { $0.group?.leadership.leader != nil }
     }
@@ -151,6 +185,14 @@ final class TestCluster: Sendable {
         options.logOptions = WriteAheadLogOptions(segmentSizeBytes: 64 << 10)
         options.fileSystem = disk(id)
         return options
+    }
+
+    /// Starts a node with an empty disk, or as it was started at first.
+    func join(_ id: UInt64, existing: [UInt64]) async throws -> TestNode {
+        var options = options(id, members: existing + [id])
+        options.clusterID = ClusterID(0x100 + id)
+        options.joinsCluster = true
+        return try await TestNode.start(options)
     }
 
     func start(_ id: UInt64, members: [UInt64] = [1, 2, 3]) async throws -> TestNode {

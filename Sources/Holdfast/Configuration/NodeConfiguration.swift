@@ -1,0 +1,82 @@
+import Logging
+
+/// A member of a cluster.
+public struct Peer: Hashable, Sendable, CustomStringConvertible {
+    /// Unique in the cluster. A node is known by its name, wherever it listens.
+    public var name: String
+    /// Where the other members reach it: `host:port`.
+    public var address: String
+
+    public init(name: String, address: String) {
+        self.name = name
+        self.address = address
+    }
+
+    public var description: String { "\(name) at \(address)" }
+}
+
+/// How this process takes part in a cluster: who it is, who the others are, where its data lies and how fast it
+/// reacts. Every member is given the same peers, the same cluster name and the same times.
+///
+/// Three members go on when one fails, five when two fail. What is wrong with a configuration is said, as
+/// ``HoldfastConfigurationError``, by whatever is made from it.
+public struct NodeConfiguration: Sendable {
+    /// How nodes speak to each other.
+    public enum Security: Hashable, Sendable {
+        /// Unencrypted, and every address must be one of this machine (`localhost`, `127.0.0.1`, `::1`).
+        case plaintextOnLoopback
+        /// Unencrypted over a network: whoever reaches a node's port can read and change everything.
+        case plaintext
+    }
+
+    /// By which way nodes speak to each other, and where their data lies.
+    public enum Transport: Sendable {
+        /// Over TCP, with files in ``NodeConfiguration/dataDirectory``.
+        case sockets
+        /// Within this process, with disks in memory: for tests.
+        case inMemory(InMemoryCluster)
+    }
+
+    /// This node's name; one of ``peers`` has it.
+    public var name: String
+    /// All members at the cluster's first start, this one among them.
+    public var peers: [Peer]
+    /// A directory of this node's own, made where it is missing. Votes, terms, members and data lie in it: it
+    /// must outlive the process.
+    public var dataDirectory: String
+    /// Where this node listens, where that is not its address in ``peers``.
+    public var listenAddress: String?
+    /// Keeps clusters apart that could meet on the network: nodes of other clusters are refused.
+    public var clusterName = "default"
+    public var security = Security.plaintextOnLoopback
+    public var transport = Transport.sockets
+    /// A node that hears no leader for this long, up to twice as long, wants to replace it. Also how long a
+    /// leader counts as certain after it was last confirmed.
+    public var electionTimeoutMilliseconds = 1_000
+    /// How often a leader is confirmed. At most a fifth of ``electionTimeoutMilliseconds``.
+    public var heartbeatIntervalMilliseconds = 100
+    /// By how much, in millionths, the clocks of two machines may differ in speed. Leaders give up so much
+    /// earlier.
+    public var maximumClockDriftPartsPerMillion = 10_000
+    /// How long a node that resigned leaves leadership to others.
+    public var resignationPauseMilliseconds = 10_000
+    /// Receives what is worth knowing, at the level `info` a few lines for each change.
+    public var logger = Logger(label: "holdfast")
+
+    /// - Parameters:
+    ///   - name: this node's name, one of the peers'.
+    ///   - peers: all members at the cluster's first start.
+    ///   - dataDirectory: a directory of this node's own.
+    public init(name: String, peers: [Peer], dataDirectory: String) {
+        self.name = name
+        self.peers = peers
+        self.dataDirectory = dataDirectory
+    }
+
+    /// The same, with the peers as `["name": "host:port", …]`.
+    public init(name: String, peers: KeyValuePairs<String, String>, dataDirectory: String) {
+        self.init(
+            name: name, peers: peers.map { Peer(name: $0.key, address: $0.value) },
+            dataDirectory: dataDirectory)
+    }
+}

@@ -1,0 +1,129 @@
+import ConsensusTypes
+import Logging
+import ReplicaRuntime
+import ServiceLifecycle
+import Synchronization
+
+/// Chooses one of several processes, and another when it fails: one leader or none, at any time.
+///
+///     let election = try LeaderElection(named: "scheduler", configuration)
+///     try await withThrowingTaskGroup(of: Void.self) { group in
+///         group.addTask { try await election.run() }
+///         try await election.withLeadership { leadership in
+///             try await runScheduler(token: leadership.fencingToken)
+///         }
+///     }
+///
+/// Members elect by Raft, with votes, terms and members durable in each one's data directory; no data is
+/// replicated. What it guarantees:
+///
+/// - At any time at most one node is told that it leads and is certain of it (``Leadership/isCertain``), as
+///   long as clocks do not differ in speed by more than ``NodeConfiguration/maximumClockDriftPartsPerMillion``.
+/// - A node is told of the loss before another can be told of the gain. Where it cannot be told in time, since
+///   the process stands still, ``Leadership/isCertain`` says so as soon as it goes on.
+/// - Each leader has a greater ``FencingToken`` than all before it, without any condition on clocks. Check it
+///   where the effect happens: it is the only thing that protects against a leader that was paused between
+///   looking at the clock and acting.
+/// - As long as a majority of the members runs and can speak with each other, one of them leads, usually within
+///   one or two election timeouts after a failure, and sooner when a leader's process ends.
+public final class LeaderElection: Service, Sendable {
+    /// The election's name: processes with the same one, and the same
+    /// ``NodeConfiguration/clusterName``, take part in the same election.
+    public let name: String
+    private let node: EmbeddedNode<ElectionMachine>
+    private let workCount = Mutex(0)
+
+    /// Makes the election; it begins with ``run()``. Throws ``HoldfastConfigurationError`` where the
+    /// configuration cannot work.
+    public init(named name: String, _ configuration: NodeConfiguration) throws(HoldfastConfigurationError) {
+        self.name = name
+        try configuration.checkName(name, field: "named")
+        let plan = try NodePlan(
+            configuration, purpose: "election \(name)", directoryName: "election-\(name)")
+        node = EmbeddedNode(plan, groupSettings: StateMachineGroupSettings(), label: name)
+    }
+
+    /// Takes part until the task is cancelled or the service is shut down gracefully; then another takes over.
+    ///
+    /// A graceful shutdown resigns first (``resign()``). Throws ``NodeRunError`` where the node cannot start or
+    /// go on, and where it was run before.
+    public func run() async throws {
+        try await node.run { [self] in await resign() }
+    }
+
+    /// What this node knows of who leads, at this moment.
+    public var leadership: LeadershipState { node.watch.board.current }
+
+    /// The changes of that, beginning with the present state, until the election ends on this node.
+    public var leadershipChanges: LeadershipChanges { LeadershipChanges(board: node.watch.board) }
+
+    /// Waits until this node leads, and then does the work, which is cancelled when the leadership is lost.
+    ///
+    /// Returns what the work returns, and throws what it throws. When the leadership is lost meanwhile, the work
+    /// is cancelled, and once it has ended ``LeadershipLostError`` is thrown, whatever it returned. Throws
+    /// ``ElectionEndedError`` where this node's election ends before it leads, and `CancellationError` where
+    /// the task is cancelled before.
+    ///
+    /// To lead again after a loss, call it again, with the same work or other. Several calls may run at once.
+    public func withLeadership<Value: Sendable>(
+        _ work: @escaping @Sendable (Leadership) async throws -> Value
+    ) async throws -> Value {
+        let leadership = try await waitForLeadership()
+        workCount.withLock { $0 += 1 }
+        defer { workCount.withLock { $0 -= 1 } }
+        return try await withThrowingTaskGroup(of: Value?.self) { group in
+            group.addTask { try await work(leadership) }
+            group.addTask { [self] in
+                await waitForLoss(of: leadership)
+                return nil
+            }
+            defer { group.cancelAll() }
+            if let value = try await group.next() ?? nil { return value }
+            // The caller's own cancellation ends the waiting too, and is the work's to answer.
+            if leadership == self.leadership.leadership, let value = try await group.next() ?? nil {
+                return value
+            }
+            group.cancelAll()
+            _ = await group.nextResult()
+            throw LeadershipLostError(fencingToken: leadership.fencingToken)
+        }
+    }
+
+    /// Gives the leadership up, if this node has it, and leaves it to others for
+    /// ``NodeConfiguration/resignationPauseMilliseconds``.
+    ///
+    /// First the loss is told; then what runs under ``withLeadership(_:)`` is waited for, at most for an
+    /// election timeout; then the leadership is handed to the fittest of the others, which takes a round trip
+    /// instead of an election. Returns when this node leads no more, or nobody could be found to take over.
+    public func resign() async {
+        await node.resign { [self] in workCount.withLock { $0 == 0 } }
+    }
+
+    private func waitForLeadership() async throws -> Leadership {
+        for await state in leadershipChanges {
+            if let leadership = state.leadership { return leadership }
+        }
+        try Task.checkCancellation()
+        throw ElectionEndedError(election: name)
+    }
+
+    /// Ends with the loss, or where the task is cancelled.
+    private func waitForLoss(of leadership: Leadership) async {
+        for await state in leadershipChanges where state.leadership != leadership { return }
+    }
+}
+
+/// An election needs no state: who leads is all that its members agree on.
+struct ElectionMachine: StateMachine {
+    init() {}
+
+    init(restoring snapshot: ByteSlice) throws(ByteDecodingError) {
+        try ByteReader(snapshot).requireEnd()
+    }
+
+    mutating func apply(_ command: ByteSlice) -> [UInt8] { [] }
+
+    func answer(_ query: ByteSlice) -> [UInt8] { [] }
+
+    func snapshot() -> [UInt8] { [] }
+}

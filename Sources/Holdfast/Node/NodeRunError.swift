@@ -1,0 +1,17 @@
+/// Why a node of this process does not run, or runs no longer.
+public enum NodeRunError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// `run()` was called before. Make a new value for another run.
+    case ranBefore
+    /// The node could not start: its data cannot be read, or its address is taken.
+    case cannotStart(String)
+    /// The node could not go on, for example because its disk failed. What was acknowledged is safe.
+    case failed(String)
+
+    public var description: String {
+        switch self {
+        case .ranBefore: "run() was called before: make a new value for another run"
+        case .cannotStart(let reason): "the node cannot start: \(reason)"
+        case .failed(let reason): "the node failed: \(reason)"
+        }
+    }
+}

@@ -1,0 +1,77 @@
+import ConsensusTypes
+import struct SystemPackage.FilePath
+import WriteAheadLog
+
+/// Which cluster a node belongs to, by what its data directory says and, where that says nothing, by how it was
+/// started.
+struct NodeCluster {
+    let record: ClusterRecord
+    /// Whether ``record`` must be written down.
+    let isNew: Bool
+    /// What the directory's `IDENTITY` says, or will say: the cluster's id as the node was first started with.
+    let identityCluster: ClusterID
+    /// What was wrong and could be made up for.
+    let damage: String?
+
+    /// Reads what stands beside the log. Nothing is changed.
+    static func find(_ options: ReplicaNodeOptions) throws(NodeError) -> NodeCluster {
+        do throws(DataDirectoryError) {
+            let identity = try DataDirectory.identity(options.dataDirectory, fileSystem: options.fileSystem)
+            var damage: DataDirectoryError?
+            do throws(DataDirectoryError) {
+                if let record = try ClusterFile.read(options.dataDirectory, fileSystem: options.fileSystem) {
+                    return NodeCluster(
+                        record: record, isNew: false,
+                        identityCluster: identity?.cluster ?? options.clusterID, damage: nil)
+                }
+            } catch {
+                // The id of a cluster that this node founded follows from its members: so they are the same.
+                guard case .damaged = error, identity?.cluster == options.clusterID, !options.joinsCluster
+                else { throw error }
+                damage = error
+            }
+            let hasLog = try exists(options.dataDirectory.appending("log"), options.fileSystem)
+            // A log without a record is one of a version that knew no joining.
+            let joins = options.joinsCluster && !hasLog
+            let first = joins ? options.membership.without(options.nodeID) : options.membership
+            let record = ClusterRecord(
+                cluster: joins ? ClusterID(0) : options.clusterID, isJoined: joins, first: first,
+                latest: first)
+            return NodeCluster(
+                record: record, isNew: true, identityCluster: options.clusterID,
+                damage: damage.map { "\($0)" })
+        } catch {
+            throw .dataDirectory(error)
+        }
+    }
+
+    private static func exists(
+        _ path: FilePath, _ fileSystem: any FileSystem
+    ) throws(DataDirectoryError) -> Bool {
+        do throws(FileSystemError) {
+            return try fileSystem.exists(path)
+        } catch {
+            throw .fileSystem(error)
+        }
+    }
+
+    /// A node that was started for another cluster than its data belongs to is stopped. One that names the
+    /// members as they were first named, or as they are now, is not.
+    func require(_ options: ReplicaNodeOptions, inForce: Membership) throws(NodeError) {
+        let given = options.clusterID
+        guard given != identityCluster, given != record.cluster, options.membership.members != inForce.members
+        else { return }
+        throw .dataDirectory(
+            .mismatch(
+                file: options.dataDirectory.appending("IDENTITY"), field: "cluster",
+                found: identityCluster.description, expected: given.description))
+    }
+}
+
+extension Membership {
+    fileprivate func without(_ node: NodeID) -> Membership {
+        Membership(
+            voters: voters.filter { $0 != node }, learners: learners.filter { $0 != node },
+            descriptions: descriptions.filter { $0.node != node })
+    }
+}
