@@ -1,4 +1,5 @@
 import ConsensusTypes
+import ReplicaRuntime
 
 /// The members that `--initial-cluster` names, with ids that every node computes alike.
 struct InitialCluster {
@@ -39,6 +40,21 @@ struct InitialCluster {
                 message: "--initial-cluster: two members have the same peer address", exitCode: 64)
         }
         clusterID = StableHash.of("cluster\n\(token)\n\(ids.map(\.description).joined(separator: ","))")
+    }
+
+    /// All of them vote.
+    var membership: Membership {
+        Membership(
+            voters: members.map(\.id),
+            descriptions: members.map { member in
+                MemberDescription(
+                    node: member.id,
+                    MemberInformation(
+                        name: member.name,
+                        peerAddresses: member.peerURLs.map {
+                            MemberInformation.Address(host: $0.host, port: $0.port)
+                        }))
+            })
     }
 
     /// The id of the member that listens at these addresses, the same on every node.

@@ -9,16 +9,17 @@ final class NodeService: KeyValueService {
     let node: KeyValueNode
     let group: KeyValueGroup
     let options: ServeOptions
-    private let clusterID: UInt64
     private let memberID: UInt64
 
     init(node: KeyValueNode, options: ServeOptions) {
         self.node = node
         group = node.group
         self.options = options
-        clusterID = options.cluster.clusterID
         memberID = options.ownMember.id.rawValue
     }
+
+    /// What the node founded, or was told when it joined.
+    private var clusterID: UInt64 { node.clusterID.rawValue }
 
     var store: KeyValueStore { group.store }
 

@@ -23,8 +23,8 @@ struct PeerRoutes {
         }
     }
 
-    func address(of member: InitialCluster.Member) -> PeerAddress {
-        let url = urls[member.name] ?? member.peerURLs[0]
-        return PeerAddress(node: member.id, host: url.host, port: url.port)
+    /// `nil` where the member is dialled at its own address.
+    func route(to member: InitialCluster.Member) -> PeerAddress? {
+        urls[member.name].map { PeerAddress(node: member.id, host: $0.host, port: $0.port) }
     }
 }

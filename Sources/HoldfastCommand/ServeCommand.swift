@@ -35,7 +35,7 @@ struct ServeCommand: ParsableCommand {
     @Option(help: "All members: name=http://host:port,... (default: this node alone)")
     var initialCluster: String?
 
-    @Option(help: "'new', or 'existing' where the node must find its data.")
+    @Option(help: "'new', or 'existing' for a node that joins a cluster which runs.")
     var initialClusterState: InitialClusterState = .new
 
     @Option(help: "Tells clusters apart that might reach each other by mistake.")
@@ -157,7 +157,7 @@ struct ServeCommand: ParsableCommand {
             cluster: cluster, clusterToken: initialClusterToken, ownMember: ownMember,
             peerRoutes: try peerRoutes.map { try PeerRoutes($0, cluster: cluster) } ?? PeerRoutes(),
             dataDirectory: dataDir ?? "\(name).holdfast",
-            mustExist: initialClusterState == .existing, acceptsDataLoss: acceptDataLoss,
+            joinsCluster: initialClusterState == .existing, acceptsDataLoss: acceptDataLoss,
             listenClientURLs: listenClient,
             advertiseClientURLs: advertiseClient ?? listenClient,
             listenPeerURLs: try ClusterURL.list(listenPeerUrls, flag: "--listen-peer-urls"),
@@ -183,7 +183,7 @@ struct ServeOptions {
     let ownMember: InitialCluster.Member
     let peerRoutes: PeerRoutes
     let dataDirectory: String
-    let mustExist: Bool
+    let joinsCluster: Bool
     let acceptsDataLoss: Bool
     let listenClientURLs: [ClusterURL]
     let advertiseClientURLs: [ClusterURL]

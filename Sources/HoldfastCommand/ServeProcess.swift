@@ -21,7 +21,7 @@ struct ServeProcess {
 
     func run() throws {
         TerminationSignals.block()
-        try requireDataIfExisting()
+        try requireSomebodyToJoin()
         var logger = Logger(label: "holdfast", factory: { StreamLogHandler.standardError(label: $0) })
         logger.logLevel = options.logLevel
         logger[metadataKey: "node"] = "\(options.ownMember.name)"
@@ -43,13 +43,14 @@ struct ServeProcess {
         logger.info("stopped")
     }
 
-    private func requireDataIfExisting() throws {
-        guard options.mustExist else { return }
-        guard access("\(options.dataDirectory)/IDENTITY", F_OK) == 0 else {
-            throw CommandFailure(
-                message: "--initial-cluster-state is existing, but \(options.dataDirectory) holds no data; "
-                    + "give the right --data-dir, or 'new' for a cluster that never ran")
-        }
+    private func requireSomebodyToJoin() throws {
+        guard options.joinsCluster, options.cluster.members.count == 1,
+            access("\(options.dataDirectory)/IDENTITY", F_OK) != 0
+        else { return }
+        throw CommandFailure(
+            message: "--initial-cluster-state is existing, but \(options.dataDirectory) holds no data and "
+                + "--initial-cluster names nobody to join; name the members there, give the right --data-dir, "
+                + "or say 'new' for a cluster that never ran")
     }
 
     /// A node that `holdfast dev` started must not outlive it, however it ended.
@@ -106,10 +107,12 @@ private final class RunningNode: @unchecked Sendable {
         var nodeOptions = ReplicaNodeOptions(
             nodeID: options.ownMember.id, name: options.ownMember.name,
             clusterID: ClusterID(options.cluster.clusterID),
-            peers: options.cluster.members.map { options.peerRoutes.address(of: $0) },
+            membership: options.cluster.membership,
             network: SocketNetwork(
                 listeningOn: options.listenPeerURLs.map { ListenAddress(host: $0.host, port: $0.port) }),
             dataDirectory: FilePath(options.dataDirectory))
+        nodeOptions.joinsCluster = options.joinsCluster
+        nodeOptions.routes = options.cluster.members.compactMap { options.peerRoutes.route(to: $0) }
         nodeOptions.replicaSettings = options.replicaSettings
         nodeOptions.logOptions = options.logOptions
         var groupSettings = KeyValueGroupSettings()
@@ -132,6 +135,12 @@ private final class RunningNode: @unchecked Sendable {
                     ProcessRestart.run()
                 }
             })
+        node.onRemoved = { [options] in
+            printError(
+                "member \(options.ownMember.id) was removed from its cluster; this node stops. To let it join "
+                    + "again, add it ('etcdctl member add') and start it with an empty --data-dir")
+            exit(0)
+        }
         node.announce(
             Announcement(
                 name: options.ownMember.name, clientURLs: options.advertiseClientURLs.map(\.text)
@@ -162,7 +171,7 @@ private final class RunningNode: @unchecked Sendable {
                     "serving",
                     metadata: [
                         "version": "\(HoldfastVersion.text)", "member-id": "\(options.ownMember.id)",
-                        "cluster-id": "\(ClusterID(options.cluster.clusterID))",
+                        "cluster-id": "\(node.clusterID)",
                         "clients": "\(options.listenClientURLs.map(\.text).joined(separator: ","))",
                         "peers": "\(options.listenPeerURLs.map(\.text).joined(separator: ","))",
                     ])

@@ -9,6 +9,10 @@ extension ReplicaNode {
     /// The membership in force, as far as this node knows; it need not be committed. Use it on the loop.
     public var membership: Membership { known.inForce }
 
+    /// Which cluster the node belongs to: the one that it founded, or that it was told when it joined; zero until
+    /// then. Use it on the loop.
+    public var clusterID: ClusterID { record.cluster }
+
     func membershipChanged(_ membership: Membership) {
         known.changed(membership)
         areLinksOutdated = true
