@@ -1,4 +1,5 @@
 import ConsensusTypes
+import ReplicaRuntime
 
 /// The members that `--initial-cluster` names, with ids that every node computes alike.
 struct InitialCluster {
@@ -40,6 +41,29 @@ struct InitialCluster {
                 message: "--initial-cluster: two members have the same peer address", exitCode: 64)
         }
         clusterID = StableHash.of("cluster\n\(token)\n\(ids.map(\.description).joined(separator: ","))")
+    }
+}
+
+extension InitialCluster {
+    /// All members vote.
+    var membership: Membership {
+        get throws {
+            Membership(voters: members.map(\.id), descriptions: try members.map { try $0.description })
+        }
+    }
+}
+
+extension InitialCluster.Member {
+    /// Client addresses are not said here: only the member itself knows its own.
+    var description: MemberDescription {
+        get throws {
+            let information = MemberInformation(
+                name: name, peerAddresses: peerURLs.map { .init(host: $0.host, port: $0.port) })
+            if let problem = information.problem {
+                throw CommandFailure(message: "--initial-cluster: member \(name): \(problem)", exitCode: 64)
+            }
+            return MemberDescription(node: id, information)
+        }
     }
 }
 

@@ -16,7 +16,7 @@ final class NodeService: KeyValueService {
         self.node = node
         group = node.group
         self.options = options
-        clusterID = options.cluster.clusterID
+        clusterID = node.clusterID?.rawValue ?? options.cluster.clusterID
         memberID = options.ownMember.id.rawValue
     }
 
@@ -31,20 +31,31 @@ final class NodeService: KeyValueService {
             clusterID: clusterID, memberID: memberID, leader: group.leadership.leader?.rawValue,
             term: group.leadership.term.rawValue, commitIndex: group.replica.core.commitIndex.rawValue,
             appliedIndex: group.replica.appliedIndex.rawValue, databaseSizeBytes: group.store.sizeBytes,
-            members: options.cluster.members.map(member), isSpaceExhausted: group.isOutOfSpace,
+            members: node.membership.members.map(member), isSpaceExhausted: group.isOutOfSpace,
+            isLearner: node.membership.learners.contains(options.ownMember.id),
             leaderChangeCount: group.leaderChangeCount, pendingProposalCount: group.pendingProposalCount)
     }
 
-    private func member(_ member: InitialCluster.Member) -> MemberInfo {
+    private func member(_ id: NodeID) -> MemberInfo {
+        let information = information(id)
         let clientURLs: [String]
-        if member.id == options.ownMember.id {
+        if id == options.ownMember.id {
             clientURLs = options.advertiseClientURLs.map(\.text)
         } else {
-            clientURLs = node.announcements[member.id].map(Announcement.clientURLs) ?? []
+            clientURLs = node.announcements[id].map(Announcement.clientURLs) ?? information?.clientURLs ?? []
         }
         return MemberInfo(
-            id: member.id.rawValue, name: member.name, peerURLs: member.peerURLs.map(\.text),
-            clientURLs: clientURLs)
+            id: id.rawValue, name: information?.name ?? "",
+            peerURLs: information?.peerAddresses.map { "http://\($0)" } ?? [], clientURLs: clientURLs,
+            isLearner: node.membership.learners.contains(id))
+    }
+
+    /// What the membership says; data of a version that wrote down only ids has the rest in the options.
+    private func information(_ id: NodeID) -> MemberInformation? {
+        node.membership.description(of: id)?.memberInformation
+            ?? options.cluster.members.first { $0.id == id }.flatMap {
+                (try? $0.description)?.memberInformation
+            }
     }
 
     func propose(

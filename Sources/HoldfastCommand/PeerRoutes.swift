@@ -23,8 +23,10 @@ struct PeerRoutes {
         }
     }
 
-    func address(of member: InitialCluster.Member) -> PeerAddress {
-        let url = urls[member.name] ?? member.peerURLs[0]
-        return PeerAddress(node: member.id, host: url.host, port: url.port)
+    /// The addresses of the members that are dialled elsewhere.
+    func addresses(in cluster: InitialCluster) -> [PeerAddress] {
+        cluster.members.compactMap { member in
+            urls[member.name].map { PeerAddress(node: member.id, host: $0.host, port: $0.port) }
+        }
     }
 }

@@ -10,7 +10,7 @@ struct ServeCommand: ParsableCommand {
         commandName: "serve", abstract: "Runs one node of a cluster.",
         discussion: """
             The flags carry etcd's names: an etcd command line starts a Holdfast node when the program's \
-            name is changed. A cluster's members are fixed by --initial-cluster in this version.
+            name is changed. --initial-cluster counts at the first start; later the data says who the members are.
             """)
 
     @Option(help: "This node's name in --initial-cluster.")
@@ -34,7 +34,7 @@ struct ServeCommand: ParsableCommand {
     @Option(help: "All members: name=http://host:port,... (default: this node alone)")
     var initialCluster: String?
 
-    @Option(help: "'new', or 'existing' where the node must find its data.")
+    @Option(help: "'new', or 'existing' where the cluster runs: the node joins it unless it has data.")
     var initialClusterState: InitialClusterState = .new
 
     @Option(help: "Tells clusters apart that might reach each other by mistake.")
@@ -142,7 +142,7 @@ struct ServeCommand: ParsableCommand {
             cluster: cluster, ownMember: ownMember,
             peerRoutes: try peerRoutes.map { try PeerRoutes($0, cluster: cluster) } ?? PeerRoutes(),
             dataDirectory: dataDir ?? "\(name).holdfast",
-            mustExist: initialClusterState == .existing, acceptsDataLoss: acceptDataLoss,
+            joinsExisting: initialClusterState == .existing, acceptsDataLoss: acceptDataLoss,
             listenClientURLs: listenClient,
             advertiseClientURLs: advertiseClient ?? listenClient,
             listenPeerURLs: try ClusterURL.list(listenPeerUrls, flag: "--listen-peer-urls"),
@@ -167,7 +167,7 @@ struct ServeOptions {
     let ownMember: InitialCluster.Member
     let peerRoutes: PeerRoutes
     let dataDirectory: String
-    let mustExist: Bool
+    let joinsExisting: Bool
     let acceptsDataLoss: Bool
     let listenClientURLs: [ClusterURL]
     let advertiseClientURLs: [ClusterURL]

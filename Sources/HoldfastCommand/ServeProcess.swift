@@ -21,7 +21,7 @@ struct ServeProcess {
 
     func run() throws {
         TerminationSignals.block()
-        try requireDataIfExisting()
+        try requireSomebodyToJoin()
         var logger = Logger(label: "holdfast", factory: { StreamLogHandler.standardError(label: $0) })
         logger.logLevel = options.logLevel
         logger[metadataKey: "node"] = "\(options.ownMember.name)"
@@ -43,12 +43,13 @@ struct ServeProcess {
         logger.info("stopped")
     }
 
-    private func requireDataIfExisting() throws {
-        guard options.mustExist else { return }
+    private func requireSomebodyToJoin() throws {
+        guard options.joinsExisting, options.cluster.members.count == 1 else { return }
         guard access("\(options.dataDirectory)/IDENTITY", F_OK) == 0 else {
             throw CommandFailure(
-                message: "--initial-cluster-state is existing, but \(options.dataDirectory) holds no data; "
-                    + "give the right --data-dir, or 'new' for a cluster that never ran")
+                message:
+                    "--initial-cluster-state is existing, but \(options.dataDirectory) holds no data, and "
+                    + "--initial-cluster names nobody else; give the right --data-dir, or name the members")
         }
     }
 
@@ -105,11 +106,12 @@ private final class RunningNode: @unchecked Sendable {
     private func makeNode() throws {
         var nodeOptions = ReplicaNodeOptions(
             nodeID: options.ownMember.id, name: options.ownMember.name,
-            clusterID: ClusterID(options.cluster.clusterID),
-            peers: options.cluster.members.map { options.peerRoutes.address(of: $0) },
+            clusterID: ClusterID(options.cluster.clusterID), membership: try options.cluster.membership,
             network: SocketNetwork(
                 listeningOn: options.listenPeerURLs.map { ListenAddress(host: $0.host, port: $0.port) }),
             dataDirectory: FilePath(options.dataDirectory))
+        nodeOptions.joinsCluster = options.joinsExisting
+        nodeOptions.routes = options.peerRoutes.addresses(in: options.cluster)
         nodeOptions.replicaSettings = options.replicaSettings
         nodeOptions.logOptions = options.logOptions
         var groupSettings = KeyValueGroupSettings()
@@ -132,6 +134,12 @@ private final class RunningNode: @unchecked Sendable {
                     ProcessRestart.run()
                 }
             })
+        node.onRemoved = {
+            printError(
+                "this node was removed from its cluster, and stops; to use it again, add it as a member and "
+                    + "start it with an empty --data-dir")
+            exit(1)
+        }
         node.announce(Announcement.encode(options.advertiseClientURLs))
     }
 
@@ -152,6 +160,7 @@ private final class RunningNode: @unchecked Sendable {
                 throw ListenFailure(url: url, flag: "--listen-client-urls", reason: ListenFailure.text(error))
             }
         }
+        let clusterID = node.clusterID ?? ClusterID(options.cluster.clusterID)
         EventLoopFuture.andAllSucceed(listening, on: loop).whenComplete { [options, logger] result in
             switch result {
             case .success:
@@ -159,7 +168,7 @@ private final class RunningNode: @unchecked Sendable {
                     "serving",
                     metadata: [
                         "version": "\(HoldfastVersion.text)", "member-id": "\(options.ownMember.id)",
-                        "cluster-id": "\(ClusterID(options.cluster.clusterID))",
+                        "cluster-id": "\(clusterID)",
                         "clients": "\(options.listenClientURLs.map(\.text).joined(separator: ","))",
                         "peers": "\(options.listenPeerURLs.map(\.text).joined(separator: ","))",
                     ])

@@ -202,7 +202,7 @@ public final class Replica<Machine: ReplicaMachine> {
         }
         if let membership = effects.membership { environment.membershipChanged(membership) }
         if let outcome = effects.transferEnded { onTransferEnded?(outcome) }
-        for rejected in effects.rejectedProposals where !isRejectedRequest(rejected) {
+        for rejected in effects.rejectedProposals where !isRejectedRequest(rejected, now: now) {
             machine.proposalRejected(rejected.id, reason: rejected.reason, now: now)
         }
         if let metadata = effects.restore {

@@ -268,10 +268,9 @@ public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
             timer = nil
             guard !isStopped else { return }
             let now = Self.now()
-            // A loop that stood still that long led without hearing anybody.
+            // A leader then knows that nobody has answered it meanwhile, and gives up before it does anything else.
             if now - deadline >= .milliseconds(options.replicaSettings.raft.electionTimeoutMilliseconds) {
                 logger.warning("this node stood still for \((now - deadline).nanoseconds / 1_000_000) ms")
-                replica.stepAside(now: now)
             }
             if replica.nextDeadline <= now {
                 group.advanceReplica(now: now)

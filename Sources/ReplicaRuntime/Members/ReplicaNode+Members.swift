@@ -9,6 +9,9 @@ extension ReplicaNode {
     /// The membership in force, as far as this node knows; it need not be committed. Use it on the loop.
     public var membership: Membership { known.inForce }
 
+    /// The cluster that the node belongs to; `nil` as long as a node that joins was not told. Use it on the loop.
+    public var clusterID: ClusterID? { record.cluster == ClusterID(0) ? nil : record.cluster }
+
     func membershipChanged(_ membership: Membership) {
         known.changed(membership)
         areLinksOutdated = true
