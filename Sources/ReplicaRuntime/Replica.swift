@@ -253,11 +253,12 @@ public final class Replica<Machine: ReplicaMachine> {
         let last = entries[entries.count - 1]
         appliedIndex = last.index
         appliedTerm = last.term
-        noteApplied(entries)
+        let hasRequests = requests?.isEmpty == false
         for entry in entries {
             appliedSizeSinceSnapshotBytes += entry.approximateSizeBytes
-            if entry.kind == .membership { noteAppliedMembership(entry) }
+            if hasRequests || entry.kind == .membership { noteApplied(entry) }
         }
+        requests?.noteApplying(last.term)
         takeSnapshotIfDue()
     }
 

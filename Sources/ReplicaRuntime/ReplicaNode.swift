@@ -146,7 +146,8 @@ public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
         group.attach(replica)
         known.start(
             inForce: core.membership, committed: core.membership(at: core.commitIndex),
-            through: core.commitIndex)
+            through: core.commitIndex, now: now)
+        if known.committed != record.latest { writeMembership() }
         areLinksOutdated = true
         group.onAnnouncement = { [weak self] peer, bytes in
             self?.announcements[peer] = ByteSlice(bytes.bytes)

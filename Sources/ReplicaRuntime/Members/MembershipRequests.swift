@@ -169,16 +169,11 @@ extension Replica {
         return true
     }
 
-    /// The terms and memberships of entries that were applied.
-    func noteApplied(_ entries: [Entry]) {
-        if requests?.isEmpty == false {
-            for entry in entries { requests?.noteApplying(entry.term) }
-        } else if let last = entries.last {
-            requests?.noteApplying(last.term)
-        }
-    }
-
-    func noteAppliedMembership(_ entry: Entry) {
+    /// An entry was applied. In their order: what a later term says of a proposal does not hold for one that an
+    /// earlier entry answers.
+    func noteApplied(_ entry: Entry) {
+        requests?.noteApplying(entry.term)
+        guard entry.kind == .membership else { return }
         let membership = core.membership(at: entry.index)
         committedMembership = (entry.index, membership)
         environment.membershipCommitted(membership, index: entry.index)

@@ -26,9 +26,7 @@ extension ReplicaNode {
                 "evicted": "\(membership.evicted)", "index": "\(index)",
             ])
         areLinksOutdated = true
-        record.latest = known.committed
-        record.departed = known.departed
-        writeRecord()
+        writeMembership()
         if known.isRemoved { suspectRemoval() }
     }
 
@@ -60,7 +58,14 @@ extension ReplicaNode {
 
     // MARK: What is written down
 
-    func writeRecord() {
+    func writeMembership() {
+        record.latest = known.committed
+        record.latestIndex = known.committedIndex
+        record.departed = known.departed
+        writeRecord()
+    }
+
+    private func writeRecord() {
         let (record, options) = (record, options)
         memoryThread.submit { [self] state in
             guard state == .active else { return }

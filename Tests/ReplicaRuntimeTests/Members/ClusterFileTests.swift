@@ -9,7 +9,7 @@ import WriteAheadLog
         latest: Membership(
             voters: [NodeID(1)], learners: [NodeID(3)],
             descriptions: [MemberDescription(node: NodeID(3), information: ByteSlice([7, 8]))]),
-        departed: [ClusterRecord.Departed(node: NodeID(2), position: 9)])
+        latestIndex: LogIndex(12), departed: [ClusterRecord.Departed(node: NodeID(2), position: 9)])
 
     private func disk(_ record: ClusterRecord?) throws -> SimulatedFileSystem {
         let disk = SimulatedFileSystem(seed: 1)

@@ -85,12 +85,32 @@ import WriteAheadLog
 
     @Test func theOwnRemovalIsKnownWhenItIsCommitted() {
         var members = members(1, membership([1, 2]))
-        members.start(inForce: membership([1, 2]), committed: membership([1, 2]), through: LogIndex(5))
+        members.start(
+            inForce: membership([1, 2]), committed: membership([1, 2]), through: LogIndex(5), now: start)
         members.changed(membership([2]))
         #expect(!members.isRemoved)
         _ = members.committed(membership([2]), index: LogIndex(6), now: start)
         #expect(members.isRemoved)
         #expect(members.memberSince == 6)
+    }
+
+    /// A removal that was committed and not yet written down is found at the start; what was written down and is
+    /// ahead of the commit index is believed.
+    @Test func whatIsFoundAtTheStartIsComparedWithWhatWasWrittenDown() {
+        var members = members(1, membership([1, 2, 3]))
+        members.start(
+            inForce: membership([1, 2]), committed: membership([1, 2]), through: LogIndex(9), now: start)
+        #expect(members.departedPeers == [DepartedPeer(node: NodeID(3), position: 10)])
+        var ahead = KnownMembers(
+            nodeID: NodeID(1),
+            record: ClusterRecord(
+                cluster: ClusterID(1), isJoined: false, first: membership([1, 2]),
+                latest: membership([1, 2, 3]), latestIndex: LogIndex(20)),
+            given: [], routes: [], patience: .milliseconds(100))
+        ahead.start(
+            inForce: membership([1, 2, 3]), committed: membership([1, 2]), through: LogIndex(9), now: start)
+        #expect(ahead.departedPeers.isEmpty)
+        #expect(ids(ahead) == [2, 3])
     }
 
     /// The log of before tells of memberships that do not have it: a node that joins is not removed by them, and
