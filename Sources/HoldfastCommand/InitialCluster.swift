@@ -42,25 +42,33 @@ struct InitialCluster {
         clusterID = StableHash.of("cluster\n\(token)\n\(ids.map(\.description).joined(separator: ","))")
     }
 
-    /// All of them vote.
-    var membership: Membership {
-        Membership(
-            voters: members.map(\.id),
-            descriptions: members.map { member in
-                MemberDescription(
-                    node: member.id,
-                    MemberInformation(
-                        name: member.name,
-                        peerAddresses: member.peerURLs.map {
-                            MemberInformation.Address(host: $0.host, port: $0.port)
-                        }))
-            })
-    }
-
     /// The id of the member that listens at these addresses, the same on every node.
     static func memberID(token: String, peerURLs: [ClusterURL]) -> NodeID {
         let addresses = peerURLs.map(\.text).sorted().joined(separator: ",")
         return NodeID(StableHash.of("member\n\(token)\n\(addresses)"))
+    }
+}
+
+extension InitialCluster {
+    /// All members vote.
+    var membership: Membership {
+        get throws {
+            Membership(voters: members.map(\.id), descriptions: try members.map { try $0.description })
+        }
+    }
+}
+
+extension InitialCluster.Member {
+    /// Client addresses are not said here: only the member itself knows its own.
+    var description: MemberDescription {
+        get throws {
+            let information = MemberInformation(
+                name: name, peerAddresses: peerURLs.map { .init(host: $0.host, port: $0.port) })
+            if let problem = information.problem {
+                throw CommandFailure(message: "--initial-cluster: member \(name): \(problem)", exitCode: 64)
+            }
+            return MemberDescription(node: id, information)
+        }
     }
 }
 

@@ -10,31 +10,39 @@ extension NodeService {
 
     /// Voters and learners, sorted by id.
     var memberList: [MemberInfo] {
-        let membership = group.replica.core.membership
+        let membership = node.membership
         return membership.members.map { info(of: $0, in: membership) }
     }
 
     private func info(of id: NodeID, in membership: Membership) -> MemberInfo {
-        let information = membership.description(of: id)?.memberInformation
-        let initial = options.cluster.members.first { $0.id == id }
-        let announced = id == options.ownMember.id ? nil : node.announcements[id].map(Announcement.decode)
-        var name = information?.name ?? ""
-        if name.isEmpty { name = announced?.name ?? "" }
-        if name.isEmpty { name = initial?.name ?? "" }
-        var peerURLs = information?.peerAddresses.map { "http://\($0)" } ?? []
-        if peerURLs.isEmpty { peerURLs = initial?.peerURLs.map(\.text) ?? [] }
-        let clientURLs =
-            id == options.ownMember.id
-            ? options.advertiseClientURLs.map(\.text) : announced?.clientURLs ?? []
+        // Data of a version that wrote down only ids has the rest in the options.
+        let information =
+            membership.description(of: id)?.memberInformation
+            ?? options.cluster.members.first { $0.id == id }.flatMap {
+                (try? $0.description)?.memberInformation
+            }
+        let announced = announcement(of: id)
+        let name = information?.name ?? ""
         return MemberInfo(
-            id: id.rawValue, name: name, peerURLs: peerURLs, clientURLs: clientURLs,
+            id: id.rawValue, name: name.isEmpty ? announced.name : name,
+            peerURLs: information?.peerAddresses.map { "http://\($0)" } ?? [],
+            clientURLs: announced.clientURLs.isEmpty ? information?.clientURLs ?? [] : announced.clientURLs,
             isLearner: membership.learners.contains(id))
+    }
+
+    /// Only a member itself knows where clients reach it, and one that was added has its name from its start.
+    private func announcement(of id: NodeID) -> Announcement {
+        guard id != options.ownMember.id else {
+            return Announcement(
+                name: options.ownMember.name, clientURLs: options.advertiseClientURLs.map(\.text))
+        }
+        return node.announcements[id].map(Announcement.decode) ?? Announcement()
     }
 
     func changeMembers(
         _ change: MemberChange, completion: @escaping (Result<MemberChangeOutcome, ClusterError>) -> Void
     ) {
-        let membership = group.replica.core.membership
+        let membership = node.membership
         let translated: (change: MembershipChange, added: NodeID?)
         do throws(ClusterError) {
             translated = try translate(change, in: membership)

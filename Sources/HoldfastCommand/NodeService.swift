@@ -9,17 +9,16 @@ final class NodeService: KeyValueService {
     let node: KeyValueNode
     let group: KeyValueGroup
     let options: ServeOptions
+    private let clusterID: UInt64
     private let memberID: UInt64
 
     init(node: KeyValueNode, options: ServeOptions) {
         self.node = node
         group = node.group
         self.options = options
+        clusterID = node.clusterID?.rawValue ?? options.cluster.clusterID
         memberID = options.ownMember.id.rawValue
     }
-
-    /// What the node founded, or was told when it joined.
-    private var clusterID: UInt64 { node.clusterID.rawValue }
 
     var store: KeyValueStore { group.store }
 
@@ -33,6 +32,7 @@ final class NodeService: KeyValueService {
             term: group.leadership.term.rawValue, commitIndex: group.replica.core.commitIndex.rawValue,
             appliedIndex: group.replica.appliedIndex.rawValue, databaseSizeBytes: group.store.sizeBytes,
             members: memberList, isSpaceExhausted: group.isOutOfSpace,
+            isLearner: node.membership.learners.contains(options.ownMember.id),
             leaderChangeCount: group.leaderChangeCount, pendingProposalCount: group.pendingProposalCount)
     }
 

@@ -23,8 +23,10 @@ struct PeerRoutes {
         }
     }
 
-    /// `nil` where the member is dialled at its own address.
-    func route(to member: InitialCluster.Member) -> PeerAddress? {
-        urls[member.name].map { PeerAddress(node: member.id, host: $0.host, port: $0.port) }
+    /// The addresses of the members that are dialled elsewhere.
+    func addresses(in cluster: InitialCluster) -> [PeerAddress] {
+        cluster.members.compactMap { member in
+            urls[member.name].map { PeerAddress(node: member.id, host: $0.host, port: $0.port) }
+        }
     }
 }

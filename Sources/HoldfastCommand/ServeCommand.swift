@@ -10,8 +10,8 @@ struct ServeCommand: ParsableCommand {
         commandName: "serve", abstract: "Runs one node of a cluster.",
         discussion: """
             The flags carry etcd's names: an etcd command line starts a Holdfast node when the program's \
-            name is changed. The first members are those of --initial-cluster; later ones are added \
-            with 'etcdctl member add' and started with --initial-cluster-state existing.
+            name is changed. --initial-cluster counts at the first start; later the data says who the \
+            members are, which 'etcdctl member' changes.
             """)
 
     @Option(help: "This node's name in --initial-cluster.")
@@ -35,7 +35,7 @@ struct ServeCommand: ParsableCommand {
     @Option(help: "All members: name=http://host:port,... (default: this node alone)")
     var initialCluster: String?
 
-    @Option(help: "'new', or 'existing' for a node that joins a cluster which runs.")
+    @Option(help: "'new', or 'existing' where the cluster runs: the node joins it unless it has data.")
     var initialClusterState: InitialClusterState = .new
 
     @Option(help: "Tells clusters apart that might reach each other by mistake.")
@@ -46,15 +46,6 @@ struct ServeCommand: ParsableCommand {
 
     @Option(help: "Milliseconds without a leader before an election.")
     var electionTimeout = 1_000
-
-    @Option(
-        help: ArgumentHelp(
-            "Milliseconds of silence after which a member is evicted; 0: never.",
-            discussion: "It comes back by itself when its node is there again. Give all nodes the same."))
-    var evictAfter = 0
-
-    @Option(help: "Nobody is evicted where fewer voters would remain.")
-    var minVoters = 3
 
     @Option(help: "Applied entries between two snapshots.")
     var snapshotCount = 100_000
@@ -132,14 +123,9 @@ struct ServeCommand: ParsableCommand {
         settings.raft.heartbeatIntervalMilliseconds = heartbeatInterval
         settings.raft.electionTimeoutMilliseconds = electionTimeout
         settings.snapshotEntryCount = snapshotCount
-        settings.members.evictAfterMilliseconds = evictAfter == 0 ? nil : evictAfter
-        settings.members.minimumVoters = minVoters
         if let problem = settings.raft.problem {
             throw CommandFailure(
                 message: "--heartbeat-interval, --election-timeout: \(problem)", exitCode: 64)
-        }
-        if let problem = settings.members.problem(electionTimeoutMilliseconds: electionTimeout) {
-            throw CommandFailure(message: "--evict-after, --min-voters: \(problem)", exitCode: 64)
         }
         guard snapshotCount >= 1, quotaBackendBytes >= 0, maxRequestBytes >= 1, maxTxnOps >= 1 else {
             throw CommandFailure(
@@ -154,10 +140,10 @@ struct ServeCommand: ParsableCommand {
             throw CommandFailure(message: "--log-segment-bytes: \(problem)", exitCode: 64)
         }
         return ServeOptions(
-            cluster: cluster, clusterToken: initialClusterToken, ownMember: ownMember,
+            cluster: cluster, ownMember: ownMember,
             peerRoutes: try peerRoutes.map { try PeerRoutes($0, cluster: cluster) } ?? PeerRoutes(),
             dataDirectory: dataDir ?? "\(name).holdfast",
-            joinsCluster: initialClusterState == .existing, acceptsDataLoss: acceptDataLoss,
+            joinsExisting: initialClusterState == .existing, acceptsDataLoss: acceptDataLoss,
             listenClientURLs: listenClient,
             advertiseClientURLs: advertiseClient ?? listenClient,
             listenPeerURLs: try ClusterURL.list(listenPeerUrls, flag: "--listen-peer-urls"),
@@ -179,11 +165,10 @@ struct ServeCommand: ParsableCommand {
 /// What `holdfast serve` was asked to do, checked.
 struct ServeOptions {
     let cluster: InitialCluster
-    let clusterToken: String
     let ownMember: InitialCluster.Member
     let peerRoutes: PeerRoutes
     let dataDirectory: String
-    let joinsCluster: Bool
+    let joinsExisting: Bool
     let acceptsDataLoss: Bool
     let listenClientURLs: [ClusterURL]
     let advertiseClientURLs: [ClusterURL]

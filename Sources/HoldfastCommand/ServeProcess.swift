@@ -44,13 +44,13 @@ struct ServeProcess {
     }
 
     private func requireSomebodyToJoin() throws {
-        guard options.joinsCluster, options.cluster.members.count == 1,
-            access("\(options.dataDirectory)/IDENTITY", F_OK) != 0
-        else { return }
-        throw CommandFailure(
-            message: "--initial-cluster-state is existing, but \(options.dataDirectory) holds no data and "
-                + "--initial-cluster names nobody to join; name the members there, give the right --data-dir, "
-                + "or say 'new' for a cluster that never ran")
+        guard options.joinsExisting, options.cluster.members.count == 1 else { return }
+        guard access("\(options.dataDirectory)/IDENTITY", F_OK) == 0 else {
+            throw CommandFailure(
+                message:
+                    "--initial-cluster-state is existing, but \(options.dataDirectory) holds no data, and "
+                    + "--initial-cluster names nobody else; give the right --data-dir, or name the members")
+        }
     }
 
     /// A node that `holdfast dev` started must not outlive it, however it ended.
@@ -106,13 +106,12 @@ private final class RunningNode: @unchecked Sendable {
     private func makeNode() throws {
         var nodeOptions = ReplicaNodeOptions(
             nodeID: options.ownMember.id, name: options.ownMember.name,
-            clusterID: ClusterID(options.cluster.clusterID),
-            membership: options.cluster.membership,
+            clusterID: ClusterID(options.cluster.clusterID), membership: try options.cluster.membership,
             network: SocketNetwork(
                 listeningOn: options.listenPeerURLs.map { ListenAddress(host: $0.host, port: $0.port) }),
             dataDirectory: FilePath(options.dataDirectory))
-        nodeOptions.joinsCluster = options.joinsCluster
-        nodeOptions.routes = options.cluster.members.compactMap { options.peerRoutes.route(to: $0) }
+        nodeOptions.joinsCluster = options.joinsExisting
+        nodeOptions.routes = options.peerRoutes.addresses(in: options.cluster)
         nodeOptions.replicaSettings = options.replicaSettings
         nodeOptions.logOptions = options.logOptions
         var groupSettings = KeyValueGroupSettings()
@@ -135,11 +134,11 @@ private final class RunningNode: @unchecked Sendable {
                     ProcessRestart.run()
                 }
             })
-        node.onRemoved = { [options] in
+        node.onRemoved = {
             printError(
-                "member \(options.ownMember.id) was removed from its cluster; this node stops. To let it join "
-                    + "again, add it ('etcdctl member add') and start it with an empty --data-dir")
-            exit(0)
+                "this node was removed from its cluster, and stops; to use it again, add it as a member and "
+                    + "start it with an empty --data-dir")
+            exit(1)
         }
         node.announce(
             Announcement(
@@ -164,6 +163,7 @@ private final class RunningNode: @unchecked Sendable {
                 throw ListenFailure(url: url, flag: "--listen-client-urls", reason: ListenFailure.text(error))
             }
         }
+        let clusterID = node.clusterID ?? ClusterID(options.cluster.clusterID)
         EventLoopFuture.andAllSucceed(listening, on: loop).whenComplete { [options, logger] result in
             switch result {
             case .success:
@@ -171,7 +171,7 @@ private final class RunningNode: @unchecked Sendable {
                     "serving",
                     metadata: [
                         "version": "\(HoldfastVersion.text)", "member-id": "\(options.ownMember.id)",
-                        "cluster-id": "\(node.clusterID)",
+                        "cluster-id": "\(clusterID)",
                         "clients": "\(options.listenClientURLs.map(\.text).joined(separator: ","))",
                         "peers": "\(options.listenPeerURLs.map(\.text).joined(separator: ","))",
                     ])

@@ -188,9 +188,11 @@ final class PeerLink {
         do throws(ByteDecodingError) {
             let refusal = try Refusal(decoding: payload)
             reportFailure("it refuses this node: \(refusal.reason)", isFault: true)
-            isRemoved = refusal.code == Refusal.Code.removed.rawValue
+            let isOfRemoval = refusal.code == Refusal.Code.removed.rawValue
+            isRemoved = isOfRemoval
+            // Which plans the next attempt.
             connection.close()
-            if isRemoved { transport.delegate?.transport(removalReportedBy: peer) }
+            if isOfRemoval { transport.delegate?.transport(removalReportedBy: peer) }
         } catch {
             connection.fail("the refusal of peer \(address) is malformed: \(error)")
         }

@@ -5,7 +5,8 @@ import ConsensusTypes
 extension RaftCore {
     /// Voters campaign. Learners and strangers do not, nor nodes whose disk has no room or stands still.
     var canCampaign: Bool {
-        diskSpace != .none && !isDiskStalled && !isAbstaining && membership.isVoter(nodeID)
+        diskSpace != .none && !isDiskStalled && !isAbstaining
+            && (membership.isVoter(nodeID) || isNeededUntilRemoved)
     }
 
     /// How much longer than others this node waits before it campaigns. With the priority 0 it is not to lead;

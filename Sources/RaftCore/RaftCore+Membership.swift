@@ -18,6 +18,19 @@ extension RaftCore {
         memberships.allSatisfy { $0.membership.voters == [nodeID] && !$0.membership.isJoint }
     }
 
+    /// Whether this node was a voter until an entry that it does not know to be committed. It may be the only one
+    /// left that has the entry: then nobody with a shorter log can win, and it must lead until the entry is
+    /// committed, without counting itself (dissertation, section 4.2.2; scenario 11).
+    var isNeededUntilRemoved: Bool {
+        guard !isLastMembershipCommitted else { return false }
+        return membership(at: commitIndex).isVoter(nodeID)
+            || memberships.contains { $0.index > commitIndex && $0.membership.isVoter(nodeID) }
+    }
+
+    mutating func noteUnsettled() {
+        isUnsettled = membership.isJoint || !membership.isVoter(nodeID)
+    }
+
     func isCaughtUp(_ member: Progress) -> Bool {
         member.state == .replicate && log.lastIndex - member.match <= RaftCore.readyLearnerLag
     }

@@ -24,9 +24,9 @@ extension RaftCore {
         precondition(newSnapshot.index <= handedOutIndex, "a snapshot of what was not applied")
         if newSnapshot.index > snapshot.index { snapshot = newSnapshot }
         log.compact(through: index)
-        let base = membership(at: log.base.index)
-        memberships.removeAll { $0.index <= log.base.index }
-        memberships.insert((log.base.index, base), at: 0)
+        let base = log.base.index
+        let first = (base, membership(at: base))
+        memberships = [first] + memberships.filter { $0.index > base }
     }
 
     // MARK: Leader

@@ -46,7 +46,11 @@ public struct RaftCore: Sendable {
     var log: RaftLog
     /// The memberships in the log, each with the index from which it is in force. The first stands for the
     /// snapshot.
-    var memberships: [(index: LogIndex, membership: Membership)]
+    var memberships: [(index: LogIndex, membership: Membership)] {
+        didSet { noteUnsettled() }
+    }
+    /// Whether a leader has to end the membership in force or to leave it: looked up at each turn, and rarely so.
+    var isUnsettled = false
     /// The newest snapshot that this node holds.
     var snapshot: SnapshotMetadata
     /// Committed entries up to here were handed out.
@@ -125,6 +129,7 @@ public struct RaftCore: Sendable {
             noteMembership(entry, now: now)
         }
         isMembershipNew = false
+        noteUnsettled()
         promiseLoyaltyAfterStart(now: now)
         resetElectionDeadline(now: now)
         if isAlone, now >= startLoyaltyDeadline {
@@ -277,12 +282,12 @@ public struct RaftCore: Sendable {
     /// What is to be done for all that was told since the last call.
     public mutating func takeEffects(now: Instant) -> Effects {
         if role == .leader {
-            leaveJointMembership(now: now)
+            if isUnsettled { leaveJointMembership(now: now) }
             startReadRound(now: now)
             replicate(now: now)
             if isAnyoneLeaving { tendLeavingMembers(now: now) }
             if transfer != nil { continueTransfer(now: now) }
-            handOverIfRemoved(now: now)
+            if isUnsettled { handOverIfRemoved(now: now) }
         } else {
             askLeaderForReads(now: now)
             sendPendingAnswer()

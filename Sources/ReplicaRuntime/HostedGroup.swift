@@ -24,8 +24,16 @@ public protocol HostedGroup: ReplicaMachine, SendableMetatype {
     /// What is logged of the state after a start, for people.
     var stateDescription: [(name: String, value: String)] { get }
 
+    /// Calls `completion` once the state here is as fresh as it was anywhere at the time of the call.
+    func linearizableRead(_ completion: @escaping (ServiceError?) -> Void)
+
+    /// The time, by the clock that the group was made with.
+    var currentTime: Instant { get }
+
     /// Answers everyone who waits and takes nothing more.
     func stop()
+
+    var isStopped: Bool { get }
 
     /// How much room the node's log has.
     func setLogSpace(_ space: DiskSpace, now: Instant)
@@ -45,6 +53,16 @@ public protocol HostedGroup: ReplicaMachine, SendableMetatype {
 }
 
 extension HostedGroup {
+    /// As ``linearizableRead(_:)``, but answers at once, without asking anybody, on a leader whose lease is valid
+    /// (``RaftCore/RaftSettings/promisesLeases``). As certain as the bound on how fast clocks run.
+    public func leaseRead(_ completion: @escaping (ServiceError?) -> Void) {
+        // The clock is read after the request came: a process may have stood still before.
+        guard !isStopped, let index = replica.requestLeaseRead(now: currentTime),
+            replica.appliedIndex >= index
+        else { return linearizableRead(completion) }
+        completion(nil)
+    }
+
     public var stateDescription: [(name: String, value: String)] { [] }
 
     public func runTurn(now: Instant) {
@@ -89,6 +107,8 @@ public struct GroupStart {
 }
 
 extension KeyValueGroup: HostedGroup {
+    public var currentTime: Instant { clock() }
+
     public static func makeRestorer() -> any SnapshotRestorer {
         StoreSnapshotRestorer()
     }
@@ -106,6 +126,8 @@ extension KeyValueGroup: HostedGroup {
 }
 
 extension StateMachineGroup: HostedGroup {
+    public var currentTime: Instant { clock() }
+
     public static func makeRestorer() -> any SnapshotRestorer {
         StateMachineRestorer<S>()
     }

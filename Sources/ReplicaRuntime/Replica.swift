@@ -202,7 +202,7 @@ public final class Replica<Machine: ReplicaMachine> {
         }
         if let membership = effects.membership { environment.membershipChanged(membership) }
         if let outcome = effects.transferEnded { onTransferEnded?(outcome) }
-        for rejected in effects.rejectedProposals where !isRejectedRequest(rejected) {
+        for rejected in effects.rejectedProposals where !isRejectedRequest(rejected, now: now) {
             machine.proposalRejected(rejected.id, reason: rejected.reason, now: now)
         }
         if let metadata = effects.restore {
@@ -253,11 +253,12 @@ public final class Replica<Machine: ReplicaMachine> {
         let last = entries[entries.count - 1]
         appliedIndex = last.index
         appliedTerm = last.term
-        noteApplied(entries)
+        let hasRequests = requests?.isEmpty == false
         for entry in entries {
             appliedSizeSinceSnapshotBytes += entry.approximateSizeBytes
-            if entry.kind == .membership { noteAppliedMembership(entry) }
+            if hasRequests || entry.kind == .membership { noteApplied(entry) }
         }
+        requests?.noteApplying(last.term)
         takeSnapshotIfDue()
     }
 

@@ -34,6 +34,7 @@ extension ReplicaNode {
     public func beginHandOver(to target: NodeID?) -> EventLoopFuture<Result<Void, TransferError>> {
         loop.preconditionInEventLoop()
         guard let replica, !isStopped else { return loop.makeSucceededFuture(.failure(.stopped)) }
+        guard handOver == nil else { return loop.makeSucceededFuture(.failure(.refused(.underWay))) }
         if let refusal = replica.transferLeadership(to: target, now: Self.now()) {
             return loop.makeSucceededFuture(.failure(.refused(refusal)))
         }

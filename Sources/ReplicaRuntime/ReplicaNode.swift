@@ -146,7 +146,8 @@ public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
         group.attach(replica)
         known.start(
             inForce: core.membership, committed: core.membership(at: core.commitIndex),
-            through: core.commitIndex)
+            through: core.commitIndex, now: now)
+        if known.committed != record.latest { writeMembership() }
         areLinksOutdated = true
         group.onAnnouncement = { [weak self] peer, bytes in
             self?.announcements[peer] = ByteSlice(bytes.bytes)
@@ -268,10 +269,9 @@ public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
             timer = nil
             guard !isStopped else { return }
             let now = Self.now()
-            // A loop that stood still that long led without hearing anybody.
+            // A leader then knows that nobody has answered it meanwhile, and gives up before it does anything else.
             if now - deadline >= .milliseconds(options.replicaSettings.raft.electionTimeoutMilliseconds) {
                 logger.warning("this node stood still for \((now - deadline).nanoseconds / 1_000_000) ms")
-                replica.stepAside(now: now)
             }
             if replica.nextDeadline <= now {
                 group.advanceReplica(now: now)

@@ -12,6 +12,8 @@ public struct ReplicaNodeOptions: Sendable {
     public var clusterID: ClusterID
     /// The members that the node is told of, this node among them. What the data directory says goes before it.
     public var membership: Membership
+    /// The members' addresses as they were given, where nothing else was.
+    public private(set) var peers: [PeerAddress] = []
     /// Whether the cluster runs already and this node, where its directory is empty, joins it: then ``membership``
     /// names those who are asked, who must have added this node to theirs, and the cluster's id is had from them.
     public var joinsCluster = false
@@ -47,10 +49,8 @@ public struct ReplicaNodeOptions: Sendable {
         self.init(
             nodeID: nodeID, name: name, clusterID: clusterID, membership: Membership(voters: peers),
             network: network, dataDirectory: dataDirectory)
+        self.peers = peers
     }
-
-    /// The members with their addresses, as far as they are given.
-    public var peers: [PeerAddress] { membership.descriptions.compactMap(\.peerAddress) }
 }
 
 /// Why a node ends by itself.

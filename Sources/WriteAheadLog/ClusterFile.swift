@@ -27,18 +27,22 @@ public struct ClusterRecord: Hashable, Sendable {
     public var first: Membership
     /// The last one that was known to be committed.
     public var latest: Membership
+    /// Where in the log it stands; zero for the first.
+    public var latestIndex: LogIndex
     /// Nodes that were members and are not any more, oldest first, at most ``maximumDeparted``.
     public var departed: [Departed]
 
     public static let maximumDeparted = 1_024
 
     public init(
-        cluster: ClusterID, isJoined: Bool, first: Membership, latest: Membership, departed: [Departed] = []
+        cluster: ClusterID, isJoined: Bool, first: Membership, latest: Membership,
+        latestIndex: LogIndex = .zero, departed: [Departed] = []
     ) {
         self.cluster = cluster
         self.isJoined = isJoined
         self.first = first
         self.latest = latest
+        self.latestIndex = latestIndex
         self.departed = departed
     }
 }
@@ -94,6 +98,7 @@ public enum ClusterFile {
         contents.write(record.isJoined)
         record.first.encode(into: &contents)
         record.latest.encode(into: &contents)
+        contents.write(record.latestIndex.rawValue)
         contents.write(UInt32(record.departed.count))
         for departed in record.departed {
             contents.write(departed.node.rawValue)
@@ -144,6 +149,7 @@ public enum ClusterFile {
         let isJoined = try reader.readBool()
         let first = try Membership.decode(from: &reader)
         let latest = try Membership.decode(from: &reader)
+        let latestIndex = LogIndex(try reader.readUInt64())
         let count = Int(try reader.readUInt32())
         guard count <= ClusterRecord.maximumDeparted else {
             throw ByteDecodingError(offset: reader.offset - 4, reason: "\(count) departed nodes are too many")
@@ -155,6 +161,7 @@ public enum ClusterFile {
         }
         try reader.requireEnd()
         return ClusterRecord(
-            cluster: cluster, isJoined: isJoined, first: first, latest: latest, departed: departed)
+            cluster: cluster, isJoined: isJoined, first: first, latest: latest, latestIndex: latestIndex,
+            departed: departed)
     }
 }

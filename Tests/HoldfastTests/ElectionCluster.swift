@@ -35,6 +35,15 @@ struct TestMembers: Sendable {
         return configuration
     }
 
+    /// That of a node which comes later.
+    func joining(_ name: String) -> NodeConfiguration {
+        var configuration = configuration("a")
+        configuration.name = name
+        configuration.peers.append(Peer(name: name, address: ""))
+        configuration.joinsRunningCluster = true
+        return configuration
+    }
+
     func elections(_ name: String = "test") throws -> [LeaderElection] {
         try Self.names.map { try LeaderElection(named: name, configuration($0)) }
     }

@@ -48,6 +48,8 @@ import Testing
         #expect(Self.field { $0.heartbeatIntervalMilliseconds = 0 } == "electionTimeoutMilliseconds")
         #expect(Self.field { $0.electionTimeoutMilliseconds = 499 } == "electionTimeoutMilliseconds")
         #expect(Self.field { $0.resignationPauseMilliseconds = -1 } == "resignationPauseMilliseconds")
+        #expect(Self.field { $0.minimumVoters = 0 } == "minimumVoters")
+        #expect(Self.field { $0.evictAfterMilliseconds = 1_000 } == "evictAfterMilliseconds")
         #expect(
             Self.field { $0.maximumClockDriftPartsPerMillion = 900_000 } == "maximumClockDriftPartsPerMillion"
         )
@@ -76,6 +78,6 @@ import Testing
             try NodePlan(Self.valid, purpose: "y", directoryName: "x").options.clusterID
                 != plan.options.clusterID)
         #expect(Set(plan.options.peers.map(\.node)).count == 3)
-        #expect(plan.names[plan.options.nodeID] == "a")
+        #expect(plan.options.membership.name(of: plan.options.nodeID) == "a")
     }
 }

@@ -13,6 +13,9 @@ enum Event: Hashable, Sendable {
     case connected(NodeID)
     case disconnected(NodeID)
     case stopped(NodeID)
+    case learned(ClusterID)
+    case knocked(PeerAddress)
+    case removalReported(NodeID)
 }
 
 struct NeverHappened: Error, CustomStringConvertible {
@@ -34,6 +37,9 @@ final class Recorder: PeerTransportDelegate {
     func transport(peerConnected peer: NodeID) { add(.connected(peer)) }
     func transport(peerDisconnected peer: NodeID) { add(.disconnected(peer)) }
     func transport(peerStopped peer: NodeID) { add(.stopped(peer)) }
+    func transport(learnedCluster cluster: ClusterID, from peer: NodeID) { add(.learned(cluster)) }
+    func transport(strangerKnocked address: PeerAddress) { add(.knocked(address)) }
+    func transport(removalReportedBy peer: NodeID) { add(.removalReported(peer)) }
 
     private func add(_ event: Event) {
         events.append(event)

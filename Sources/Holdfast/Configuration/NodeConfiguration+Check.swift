@@ -1,5 +1,6 @@
 import PeerTransport
 import RaftCore
+import ReplicaRuntime
 
 extension NodeConfiguration {
     /// Names and directories are also parts of paths.
@@ -107,5 +108,24 @@ extension NodeConfiguration {
                 remedy: problem)
         }
         return settings
+    }
+
+    func memberSettings() throws(HoldfastConfigurationError) -> MembershipKeeperSettings {
+        var settings = MembershipKeeperSettings()
+        settings.evictAfterMilliseconds = evictAfterMilliseconds
+        settings.minimumVoters = minimumVoters
+        if let problem = settings.problem(electionTimeoutMilliseconds: electionTimeoutMilliseconds) {
+            throw HoldfastConfigurationError(
+                field: minimumVoters < 1 ? "minimumVoters" : "evictAfterMilliseconds",
+                value: minimumVoters < 1 ? "\(minimumVoters)" : "\(evictAfterMilliseconds ?? 0)",
+                remedy: problem)
+        }
+        return settings
+    }
+
+    /// The address of another member, as it is to be told to the cluster.
+    func check(_ peer: Peer) throws(HoldfastConfigurationError) {
+        try checkName(peer.name, field: "name")
+        if !isInMemory { _ = try address(peer.address, field: "address") }
     }
 }

@@ -39,7 +39,8 @@ public struct NodeConfiguration: Sendable {
 
     /// This node's name; one of ``peers`` has it.
     public var name: String
-    /// All members at the cluster's first start, this one among them.
+    /// All members at the cluster's first start, this one among them. Later members are known from the data
+    /// directory.
     public var peers: [Peer]
     /// A directory of this node's own, made where it is missing. Votes, terms, members and data lie in it: it
     /// must outlive the process.
@@ -58,6 +59,16 @@ public struct NodeConfiguration: Sendable {
     /// By how much, in millionths, the clocks of two machines may differ in speed. Leaders give up so much
     /// earlier.
     public var maximumClockDriftPartsPerMillion = 10_000
+    /// A member that has not answered the leader for so long is evicted, if those that remain can decide and are
+    /// at least ``minimumVoters``, so that they tolerate another failure. When its node is back it is taken
+    /// back, and votes again once it has caught up. `nil`: members stay. At least twice the election timeout.
+    public var evictAfterMilliseconds: Int? = 60_000
+    /// Nobody is evicted below so many voters.
+    public var minimumVoters = 3
+    /// Whether the cluster runs already and this node, where its directory is empty, joins it. Then ``peers`` are
+    /// this node and members that run, and one of them must have added this node, see
+    /// ``ClusterMembership/add(_:as:timeout:)``.
+    public var joinsRunningCluster = false
     /// How long a node that resigned leaves leadership to others.
     public var resignationPauseMilliseconds = 10_000
     /// Receives what is worth knowing, at the level `info` a few lines for each change.

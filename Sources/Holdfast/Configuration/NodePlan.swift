@@ -8,7 +8,9 @@ import WriteAheadLog
 /// A ``NodeConfiguration`` that was checked, in the terms of the node below.
 struct NodePlan: Sendable {
     let configuration: NodeConfiguration
-    let options: ReplicaNodeOptions
+    /// Tells clusters apart; also a part of what nodes' ids are made from.
+    let cluster: String
+    var options: ReplicaNodeOptions
 
     /// - Parameter purpose: what the cluster is for, such as `election scheduler`: clusters for different
     ///   purposes do not meet, and do not share a directory.
@@ -18,18 +20,12 @@ struct NodePlan: Sendable {
         self.configuration = configuration
         let listener = try configuration.check()
         let cluster = "\(configuration.clusterName)\n\(purpose)"
-        var members: [PeerAddress] = []
-        for peer in configuration.peers {
-            // Addresses mean nothing to nodes in one process.
-            let address = HostAndPort(peer.address)
-            members.append(
-                PeerAddress(
-                    node: StableHash.node(peer.name, cluster: cluster), host: address?.host ?? "memory",
-                    port: address?.port ?? 1))
-        }
+        self.cluster = cluster
+        let members = configuration.peers.map { Self.description($0, cluster: cluster) }
         let node = StableHash.node(configuration.name, cluster: cluster)
         var replicaSettings = ReplicaSettings()
         replicaSettings.raft = try configuration.raftSettings()
+        replicaSettings.members = try configuration.memberSettings()
         let directory = FilePath(configuration.dataDirectory).appending(directoryName)
         let network: any NodeNetwork
         switch configuration.transport {
@@ -40,8 +36,10 @@ struct NodePlan: Sendable {
             memory.register(node, name: configuration.name)
         }
         var options = ReplicaNodeOptions(
-            nodeID: node, name: configuration.name, clusterID: StableHash.cluster(cluster), peers: members,
-            network: network, dataDirectory: directory)
+            nodeID: node, name: configuration.name, clusterID: StableHash.cluster(cluster),
+            membership: Membership(voters: members.map(\.node), descriptions: members), network: network,
+            dataDirectory: directory)
+        options.joinsCluster = configuration.joinsRunningCluster
         if case .inMemory(let memory) = configuration.transport {
             options.dataDirectory = FilePath("/").appending(directoryName)
             options.fileSystem = memory.disk(of: configuration.name)
@@ -51,9 +49,14 @@ struct NodePlan: Sendable {
         self.options = options
     }
 
-    /// The names of the members that were configured.
-    var names: [NodeID: String] {
-        Dictionary(
-            zip(options.peers.map(\.node), configuration.peers.map(\.name)), uniquingKeysWith: { $1 })
+    /// What the cluster is told of a member.
+    static func description(_ peer: Peer, cluster: String) -> MemberDescription {
+        // Addresses mean nothing to nodes in one process.
+        let address = HostAndPort(peer.address)
+        return MemberDescription(
+            node: StableHash.node(peer.name, cluster: cluster),
+            MemberInformation(
+                name: peer.name,
+                peerAddresses: [.init(host: address?.host ?? "memory", port: address?.port ?? 1)]))
     }
 }

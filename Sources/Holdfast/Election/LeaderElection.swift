@@ -32,6 +32,7 @@ public final class LeaderElection: Service, Sendable {
     public let name: String
     private let node: EmbeddedNode<ElectionMachine>
     private let workCount = Mutex(0)
+    var backend: any MembershipBackend { node }
 
     /// Makes the election; it begins with ``run()``. Throws ``HoldfastConfigurationError`` where the
     /// configuration cannot work.

@@ -67,38 +67,51 @@ final class EmbeddedNode<Machine: StateMachine>: Sendable {
         }
         while true {
             switch try await runOnce(resign: resign) {
-            case .failed(let reason)?:
+            case .removed:
+                logger.notice("the node was removed from its cluster")
+                throw .removed
+            case .node(.failed(let reason)):
                 logger.error("the node failed: \(reason)")
                 throw .failed(reason)
-            case .restart(let reason)?:
+            case .node(.restart(let reason)):
                 logger.notice("the node starts again: \(reason)")
-            case nil:
+            case .wanted:
                 return
             }
         }
     }
 
-    /// `nil`: it was told to stop.
-    private func runOnce(resign: @Sendable () async -> Void) async throws(NodeRunError) -> NodeEnding? {
+    private enum Ending: Sendable {
+        /// It was told to stop.
+        case wanted
+        case removed
+        case node(NodeEnding)
+
+        var isWanted: Bool {
+            if case .wanted = self { true } else { false }
+        }
+    }
+
+    private func runOnce(resign: @Sendable () async -> Void) async throws(NodeRunError) -> Ending {
         let (endings, continuation) = AsyncStream.makeStream(
-            of: NodeEnding?.self, bufferingPolicy: .bufferingOldest(1))
+            of: Ending.self, bufferingPolicy: .bufferingOldest(1))
         let node = try await start { continuation.yield($0) }
         phase.withLock { $0 = .running(node) }
         let ending = await withTaskCancellationOrGracefulShutdownHandler {
-            await endings.first { _ in true } ?? nil
+            await endings.first { _ in true } ?? .wanted
         } onCancelOrGracefulShutdown: {
-            continuation.yield(nil)
+            continuation.yield(.wanted)
         }
-        if ending == nil, !Task.isCancelled { await resign() }
+        if ending.isWanted, !Task.isCancelled { await resign() }
         // From now on nobody is told that this node leads, whatever its last moments bring.
         await onLoop { [watch] in watch.detach() }
         phase.withLock { $0 = .running(nil) }
-        await node.shutDown()
+        await node.close()
         return ending
     }
 
     private func start(
-        onEnd: @escaping @Sendable (NodeEnding) -> Void
+        onEnd: @escaping @Sendable (Ending) -> Void
     ) async throws(NodeRunError) -> Node {
         let (plan, groupSettings, loop, logger, watch) = (plan, groupSettings, loop, logger, watch)
         let node: Node
@@ -106,9 +119,12 @@ final class EmbeddedNode<Machine: StateMachine>: Sendable {
             node = try await loop.submit {
                 let node = try Node(
                     options: plan.options, groupSettings: groupSettings, loop: loop, logger: logger,
-                    onEnd: onEnd)
+                    onEnd: { onEnd(.node($0)) })
+                node.onRemoved = { onEnd(.removed) }
                 watch.attach { [weak node] in
                     node?.group.map { LeadershipWatch.observe($0.replica) }
+                } nameOf: { [weak node] member in
+                    node?.membership.name(of: member)
                 } stepAside: { [weak node] now in
                     node?.group?.replica?.stepAside(now: now)
                 }
@@ -122,7 +138,7 @@ final class EmbeddedNode<Machine: StateMachine>: Sendable {
             try await loop.flatSubmit { node.start() }.get()
         } catch {
             await onLoop { watch.detach() }
-            await node.shutDown()
+            await node.close()
             throw .cannotStart("it cannot listen: \(error)")
         }
         return node
@@ -168,15 +184,11 @@ final class EmbeddedNode<Machine: StateMachine>: Sendable {
         }
         guard wasLeading else { return await endResignation(node, after: pause) }
         await wait(atMost: patience, until: isWorkDone)
-        let refusal: String? = await onLoop {
-            guard let replica = node.group?.replica else { return nil }
-            replica.setAbstaining(true)
-            return replica.transferLeadership(to: nil, now: Node.now()).map { "\($0)" }
-        }
-        if let refusal {
-            logger.warning("the leadership cannot be handed over: \(refusal)")
-        } else {
-            await wait(atMost: patience * 2) { node.group.map { !$0.isLeader } ?? true }
+        await onLoop { node.group?.replica?.setAbstaining(true) }
+        do throws(TransferError) {
+            try await node.transferLeadership()
+        } catch {
+            logger.warning("the leadership was not handed over: \(error)")
         }
         await endResignation(node, after: pause)
     }

@@ -12,11 +12,11 @@ final class LeadershipWatch: @unchecked Sendable {
     let board = LeadershipBoard()
     private let loop: any EventLoop
     private let logger: Logger
-    private let names: [NodeID: String]
     private var metrics: LeadershipMetrics
     private var monitor: LeadershipMonitor
     private var observe: (() -> LeadershipObservation?)?
     private var stepAside: ((Instant) -> Void)?
+    private var nameOf: ((NodeID) -> String?)?
     /// Since when this node leads without the prospect of a lease.
     private var leaselessSince: Instant?
     /// After so long without a lease a leader makes room.
@@ -28,7 +28,6 @@ final class LeadershipWatch: @unchecked Sendable {
     init(_ plan: NodePlan, loop: any EventLoop, logger: Logger, label: String) {
         self.loop = loop
         self.logger = logger
-        names = plan.names
         leaselessPatience = .milliseconds(2 * plan.configuration.electionTimeoutMilliseconds)
         metrics = LeadershipMetrics(node: plan.configuration.name, group: label)
         monitor = LeadershipMonitor(
@@ -48,10 +47,12 @@ final class LeadershipWatch: @unchecked Sendable {
 
     /// - Parameter stepAside: makes the core give the leadership up.
     func attach(
-        _ observe: @escaping () -> LeadershipObservation?, stepAside: @escaping (Instant) -> Void
+        _ observe: @escaping () -> LeadershipObservation?, nameOf: @escaping (NodeID) -> String?,
+        stepAside: @escaping (Instant) -> Void
     ) {
         loop.preconditionInEventLoop()
         self.observe = observe
+        self.nameOf = nameOf
         self.stepAside = stepAside
     }
 
@@ -60,6 +61,7 @@ final class LeadershipWatch: @unchecked Sendable {
         loop.preconditionInEventLoop()
         observe = nil
         stepAside = nil
+        nameOf = nil
         leaselessSince = nil
         timer?.task.cancel()
         timer = nil
@@ -159,7 +161,7 @@ final class LeadershipWatch: @unchecked Sendable {
         }
     }
 
-    func name(of node: NodeID) -> String { names[node] ?? "\(node)" }
+    private func name(of node: NodeID) -> String { nameOf?(node) ?? "\(node)" }
 
     /// The moment on the clock that users have, which goes on while the machine is suspended. Not later than
     /// `instant`: the users' clock is read first.

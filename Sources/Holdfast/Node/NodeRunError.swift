@@ -6,12 +6,18 @@ public enum NodeRunError: Error, Hashable, Sendable, CustomStringConvertible {
     case cannotStart(String)
     /// The node could not go on, for example because its disk failed. What was acknowledged is safe.
     case failed(String)
+    /// The node was removed from its cluster. To take part again it must be added, and start with an empty
+    /// directory and ``NodeConfiguration/joinsRunningCluster``.
+    case removed
 
     public var description: String {
         switch self {
         case .ranBefore: "run() was called before: make a new value for another run"
         case .cannotStart(let reason): "the node cannot start: \(reason)"
         case .failed(let reason): "the node failed: \(reason)"
+        case .removed:
+            "the node was removed from its cluster: to take part again it must be added, and start with an empty "
+                + "data directory and joinsRunningCluster"
         }
     }
 }

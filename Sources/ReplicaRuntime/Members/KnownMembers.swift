@@ -24,6 +24,7 @@ struct KnownMembers {
 
     private(set) var inForce: Membership
     private(set) var committed: Membership
+    private(set) var committedIndex: LogIndex
     /// Whom to ask until a committed membership has this node.
     private var introducers: [NodeID]
     private var leaving: [(node: NodeID, until: Instant)] = []
@@ -42,16 +43,22 @@ struct KnownMembers {
         self.patience = patience
         inForce = record.latest
         committed = record.latest
+        committedIndex = record.latestIndex
         introducers = (record.first.members + record.latest.members).filter { $0 != nodeID }
         departed = record.departed
     }
 
     // MARK: Events
 
-    /// What the log holds when the node starts.
-    mutating func start(inForce: Membership, committed: Membership, through index: LogIndex) {
+    /// What the log holds when the node starts: the membership in force, and the one at the commit index, which
+    /// may be behind what was written down.
+    mutating func start(inForce: Membership, committed: Membership, through index: LogIndex, now: Instant) {
         self.inForce = inForce
-        self.committed = committed
+        if index >= committedIndex {
+            _ = self.committed(committed, index: index, now: now)
+        } else {
+            self.committed = committed
+        }
         noteCommitted(index)
     }
 
@@ -61,6 +68,7 @@ struct KnownMembers {
 
     /// Answers whether this changed anything.
     mutating func committed(_ membership: Membership, index: LogIndex, now: Instant) -> Bool {
+        committedIndex = max(committedIndex, index)
         guard membership != committed else { return false }
         let gone = KnownMembers.nodes(of: committed).filter {
             $0 != nodeID && !KnownMembers.nodes(of: membership).contains($0)

@@ -7,8 +7,6 @@ public enum MembershipChangeError: Error, Hashable, Sendable, CustomStringConver
     case invalid(MembershipChangeProblem)
     /// Another change has not ended: try again later.
     case changeUnderWay
-    /// A leader was elected just now: try again soon.
-    case leaderNotReady
     /// A learner that is to be promoted lacks too much, or is not there: try again later.
     case learnerNotReady
     /// As for any other request.
@@ -23,21 +21,19 @@ public enum MembershipChangeError: Error, Hashable, Sendable, CustomStringConver
         switch self {
         case .invalid(let problem): "the membership does not allow this change: \(problem)"
         case .changeUnderWay: "another change of the membership has not ended; try again later"
-        case .leaderNotReady: "the leader was elected just now; try again"
         case .learnerNotReady:
             "the learner is not there or lacks too much of the log; try again when it has caught up"
         case .service(let error): "the membership was not changed, or that is not known: \(error)"
         }
     }
 
-    /// `nil` for reasons that any proposal may be refused for.
+    /// `nil` for reasons that any proposal may be refused for, and for a leader that is not ready: that passes.
     init?(_ reason: ProposalRejection) {
         switch reason {
         case .changeUnderWay: self = .changeUnderWay
-        case .leaderNotReady: self = .leaderNotReady
         case .learnerNotReady: self = .learnerNotReady
         case .invalidChange(let problem): self = .invalid(problem)
-        case .notLeader, .overloaded, .noSpace, .tooLarge: return nil
+        case .leaderNotReady, .notLeader, .overloaded, .noSpace, .tooLarge: return nil
         }
     }
 }

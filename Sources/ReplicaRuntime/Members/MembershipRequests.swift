@@ -8,22 +8,25 @@ struct MembershipRequests {
 
     static let maximumCount = 64
     private static let expiryCheckInterval = Interval.milliseconds(100)
+    private static let retryInterval = Interval.milliseconds(10)
 
     private var queue: ProposalQueue<Outcome>
     /// Changes whose joint membership was applied, and that end with the next one.
     private var leaving: [(deadline: Instant, completion: (Outcome) -> Void)] = []
+    /// Refused by a leader that was elected just now: nothing was done, and it will be ready soon.
+    private var delayed: [PendingProposal<Outcome>] = []
     private(set) var nextDeadline = Instant.distantFuture
 
     init(session: UInt64) {
         queue = ProposalQueue(session: session, kind: .membershipChange)
     }
 
-    var isEmpty: Bool { queue.isEmpty && leaving.isEmpty }
+    var isEmpty: Bool { queue.isEmpty && leaving.isEmpty && delayed.isEmpty }
 
     mutating func add(
         _ change: MembershipChange, deadline: Instant, now: Instant, completion: @escaping (Outcome) -> Void
     ) {
-        guard queue.count + leaving.count < MembershipRequests.maximumCount else {
+        guard queue.count + leaving.count + delayed.count < MembershipRequests.maximumCount else {
             return completion(.failure(.service(.tooManyRequests)))
         }
         queue.add(
@@ -68,9 +71,18 @@ struct MembershipRequests {
     }
 
     /// Whether the proposal was one of these; `tell` says so to who waits, where somebody does.
-    mutating func takeRejected(_ id: ProposalID, reason: ProposalRejection) -> (isOwn: Bool, tell: () -> Void)
-    {
+    mutating func takeRejected(
+        _ id: ProposalID, reason: ProposalRejection, now: Instant
+    ) -> (isOwn: Bool, tell: () -> Void) {
         guard id.session == queue.session else { return (false, {}) }
+        if reason == .leaderNotReady {
+            if var pending = queue.take(applied: id) {
+                pending.term = nil
+                delayed.append(pending)
+                nextDeadline = min(nextDeadline, now + MembershipRequests.retryInterval)
+            }
+            return (true, {})
+        }
         if let error = MembershipChangeError(reason) {
             let pending = queue.take(applied: id)
             return (true, { pending?.completion(.success(.failure(error))) })
@@ -92,6 +104,9 @@ struct MembershipRequests {
 
     mutating func takeLate(now: Instant) -> [() -> Void] {
         guard now >= nextDeadline else { return [] }
+        // With a new sequence: a leader takes those of a session in their order only.
+        for pending in delayed { queue.add(pending) }
+        delayed = []
         let late = leaving.filter { $0.deadline <= now }
         leaving.removeAll { $0.deadline <= now }
         let ended =
@@ -102,6 +117,8 @@ struct MembershipRequests {
     }
 
     mutating func takeAll() -> [() -> Void] {
+        for pending in delayed { queue.add(pending) }
+        delayed = []
         let unknown = leaving
         leaving = []
         return queue.takeAll().map { ended in { ended.tell() } }
@@ -144,24 +161,19 @@ extension Replica {
     }
 
     /// Whether the proposal was one of the node's own changes of the membership.
-    func isRejectedRequest(_ rejected: RejectedProposal) -> Bool {
-        guard let (isOwn, tell) = requests?.takeRejected(rejected.id, reason: rejected.reason), isOwn else {
-            return false
-        }
+    func isRejectedRequest(_ rejected: RejectedProposal, now: Instant) -> Bool {
+        guard
+            let (isOwn, tell) = requests?.takeRejected(rejected.id, reason: rejected.reason, now: now), isOwn
+        else { return false }
         tell()
         return true
     }
 
-    /// The terms and memberships of entries that were applied.
-    func noteApplied(_ entries: [Entry]) {
-        if requests?.isEmpty == false {
-            for entry in entries { requests?.noteApplying(entry.term) }
-        } else if let last = entries.last {
-            requests?.noteApplying(last.term)
-        }
-    }
-
-    func noteAppliedMembership(_ entry: Entry) {
+    /// An entry was applied. In their order: what a later term says of a proposal does not hold for one that an
+    /// earlier entry answers.
+    func noteApplied(_ entry: Entry) {
+        requests?.noteApplying(entry.term)
+        guard entry.kind == .membership else { return }
         let membership = core.membership(at: entry.index)
         committedMembership = (entry.index, membership)
         environment.membershipCommitted(membership, index: entry.index)

@@ -9,9 +9,8 @@ extension ReplicaNode {
     /// The membership in force, as far as this node knows; it need not be committed. Use it on the loop.
     public var membership: Membership { known.inForce }
 
-    /// Which cluster the node belongs to: the one that it founded, or that it was told when it joined; zero until
-    /// then. Use it on the loop.
-    public var clusterID: ClusterID { record.cluster }
+    /// The cluster that the node belongs to; `nil` as long as a node that joins was not told. Use it on the loop.
+    public var clusterID: ClusterID? { record.cluster == ClusterID(0) ? nil : record.cluster }
 
     func membershipChanged(_ membership: Membership) {
         known.changed(membership)
@@ -27,9 +26,7 @@ extension ReplicaNode {
                 "evicted": "\(membership.evicted)", "index": "\(index)",
             ])
         areLinksOutdated = true
-        record.latest = known.committed
-        record.departed = known.departed
-        writeRecord()
+        writeMembership()
         if known.isRemoved { suspectRemoval() }
     }
 
@@ -61,7 +58,14 @@ extension ReplicaNode {
 
     // MARK: What is written down
 
-    func writeRecord() {
+    func writeMembership() {
+        record.latest = known.committed
+        record.latestIndex = known.committedIndex
+        record.departed = known.departed
+        writeRecord()
+    }
+
+    private func writeRecord() {
         let (record, options) = (record, options)
         memoryThread.submit { [self] state in
             guard state == .active else { return }

@@ -1,4 +1,5 @@
 import ConsensusTypes
+import NIOPosix
 import RaftCore
 import Synchronization
 import struct SystemPackage.FilePath
@@ -49,6 +50,35 @@ import WriteAheadLog
         await others.stopAll()
     }
 
+    /// With a lease a leader answers reads alone; others ask it.
+    @Test func readsUnderALeaseAskNobody() async throws {
+        let cluster = TestCluster()
+        var nodes: [TestNode] = []
+        for id in [1, 2, 3] as [UInt64] {
+            var options = cluster.options(id, members: [1, 2, 3])
+            options.replicaSettings.raft.promisesLeases = true
+            nodes.append(try await TestNode.start(options))
+        }
+        for node in nodes { try await node.waitForLeader() }
+        let leader = try await nodes.leader()
+        try await leader.settle()
+        _ = try await leader.add(4)
+        let isAnsweredAtOnce = try await leader.run { node in
+            var isAnswered = false
+            node.group.leaseRead { isAnswered = $0 == nil }
+            return isAnswered && node.group.state.sum == 4
+        }
+        #expect(isAnsweredAtOnce)
+        let follower = nodes.first { $0.id != leader.id }!
+        let promise = follower.loop.makePromise(of: Bool.self)
+        follower.loop.execute { [node = follower.node] in
+            node.group.leaseRead { promise.succeed($0 == nil) }
+        }
+        #expect(try await promise.futureResult.get())
+        #expect(try await follower.run { $0.group.state.sum } == 4)
+        await nodes.stopAll()
+    }
+
     @Test func aNodeAloneShutsDownAtOnce() async throws {
         let node = try await TestCluster().start(1, members: [1])
         try await node.waitForLeader()
@@ -66,6 +96,25 @@ import WriteAheadLog
         try await first
         #expect(try await second == 1)
         await nodes.stopAll()
+    }
+
+    /// All nodes stand still for longer than an election timeout: the leader does not wait to hear of another.
+    @Test func aLeaderThatStoodStillGivesUp() async throws {
+        let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let cluster = TestCluster()
+        var nodes: [TestNode] = []
+        for id in [1, 2, 3] as [UInt64] {
+            nodes.append(
+                try await TestNode.start(cluster.options(id, members: [1, 2, 3]), on: loops.next()))
+        }
+        for node in nodes { try await node.waitForLeader() }
+        let leader = try await nodes.leader()
+        try await leader.settle()
+        try await leader.run { _ in _ = usleep(1_000_000) }
+        try await leader.wait("giving up") { $0.replica.rarePaths.contains(.leaderStepsDownWithoutQuorum) }
+        #expect(try await nodes[0].add(1) == 1)
+        await nodes.stopAll()
+        try await loops.shutdownGracefully()
     }
 
     /// The disk of a leader stops answering: another leads, and it may lead again when its disk does.

@@ -1,0 +1,78 @@
+import Testing
+
+@testable import Holdfast
+
+@Suite(.serialized, .timeLimit(.minutes(3))) struct ClusterMembershipTests {
+    static func roles(_ membership: ClusterMembership) async throws -> [String: ClusterMember.Role] {
+        Dictionary(uniqueKeysWithValues: try await membership.list().map { ($0.name, $0.role) })
+    }
+
+    @Test func aMemberIsAddedCatchesUpAndIsRemoved() async throws {
+        let members = TestMembers()
+        let machines = try members.machines()
+        let joining = try ReplicatedStateMachine(TallyState.self, members.joining("d"))
+        try await whileRunning(machines) {
+            _ = try await machines[0].submit(7)
+            let membership = machines[1].membership
+            #expect(try await Self.roles(membership) == ["a": .voter, "b": .voter, "c": .voter])
+            try await membership.add(Peer(name: "d", address: ""))
+            let node = Task { try await joining.run() }
+            try await eventually("a vote for the new member") {
+                try await Self.roles(membership)["d"] == .voter
+            }
+            #expect(try await joining.read(false) == 7)
+            #expect(try await joining.submit(1) == 8)
+            await #expect(throws: ClusterMembershipError.self) {
+                try await membership.add(Peer(name: "d", address: ""))
+            }
+            try await membership.remove("d")
+            await #expect(throws: NodeRunError.removed) { try await node.value }
+            #expect(try await Self.roles(membership).count == 3)
+            #expect(try await machines[0].submit(1) == 9)
+        }
+    }
+
+    @Test func aLearnerIsPromotedAndDemoted() async throws {
+        let members = TestMembers()
+        let elections = try members.elections()
+        let joining = try LeaderElection(named: "test", members.joining("d"))
+        try await whileRunning(elections + [joining]) {
+            let membership = elections[0].membership
+            try await membership.add(Peer(name: "d", address: ""), as: .learner)
+            #expect(try await Self.roles(membership)["d"] == .learner)
+            try await membership.promote("d")
+            #expect(try await Self.roles(membership)["d"] == .voter)
+            try await eventually("following") {
+                if case .follower = joining.leadership { true } else { false }
+            }
+            try await membership.demote("d")
+            #expect(try await Self.roles(membership)["d"] == .learner)
+            await #expect(throws: ClusterMembershipError.self) { try await membership.remove("nobody") }
+            await #expect(throws: ClusterMembershipError.self) {
+                try await membership.add(Peer(name: "not a name", address: ""))
+            }
+        }
+        await #expect(throws: ClusterMembershipError.stopped) { try await elections[0].membership.list() }
+    }
+
+    /// A leader that is removed hands over, and its own election ends.
+    @Test func aLeaderIsRemoved() async throws {
+        let members = TestMembers()
+        let elections = try members.elections()
+        try await whileRunning(Array(elections[1...])) {
+            let first = Task { try await elections[0].run() }
+            try await eventually("its leadership") {
+                for election in elections[1...] where election.leadership.leadership != nil {
+                    await election.resign()
+                }
+                return elections[0].leadership.leadership != nil
+            }
+            let leadership = elections[0].leadership.leadership!
+            try await elections[1].membership.remove("a")
+            let new = try await elections.leader(except: 0)
+            #expect(elections[new].leadership.leadership!.fencingToken > leadership.fencingToken)
+            #expect(!leadership.isCertain)
+            await #expect(throws: NodeRunError.removed) { try await first.value }
+        }
+    }
+}
