@@ -343,8 +343,8 @@ struct SalvageTests {
             try WriteAheadLog.salvage(directory: logDirectory, fileSystem: fileSystem, options: options)
         }
         try opened.log.close()
-        fileSystem.setUnreadable(segmentPath(1), 100..<101)
         if try fileSystem.exists(segmentPath(1)) {
+            try fileSystem.makeUnreadable(segmentPath(1), 100..<101)
             #expect(throws: WriteAheadLogError.self) {
                 try WriteAheadLog.salvage(directory: logDirectory, fileSystem: fileSystem, options: options)
             }
