@@ -273,6 +273,12 @@ public final class NodeAdmission {
         membership.voters.count - Membership.majority(of: membership.voters.count) + 1
     }
 
+    /// How many must say so where all others have answered and the rest cannot tell: then every set of
+    /// ``neededStrangers`` others that may have admitted another directory holds one of them.
+    var neededStrangersOfAll: Int {
+        Membership.majority(of: membership.voters.count) - 1
+    }
+
     func position(of node: NodeID) -> Int? {
         peers.firstIndex { $0.node == node }
     }

@@ -86,7 +86,8 @@ public final class OpenedNode {
         let directory: DataDirectory
         do throws(DataDirectoryError) {
             directory = try DataDirectory.open(
-                path, identity: identity, newDirectoryID: newDirectoryID, fileSystem: fileSystem)
+                path, identity: identity, newDirectoryID: newDirectoryID,
+                replacesLostIdentity: membership.members.count > 1 || acceptsDataLoss, fileSystem: fileSystem)
             snapshots = try directory.openSnapshots()
         } catch {
             throw .dataDirectory(error)
@@ -96,6 +97,7 @@ public final class OpenedNode {
         let opened = try OpenedNode.openMemory(
             directory, peers: membership.members.filter { $0 != identity.node })
         memory = opened.memory
+        damages += directory.damages.map(\.description)
         damages += opened.damages
         let own = NodeLife.read(
             memory.records.first { $0.node == identity.node }, directory: directory.directoryID)
@@ -175,6 +177,7 @@ public final class OpenedNode {
         } catch {
             throw .dataDirectory(error)
         }
+        damages += opened.report.damages.map(\.description)
         let found = opened.groups.first { $0.group == group }
         var restorer: (any SnapshotRestorer)?
         if let snapshot = found?.snapshot {
