@@ -86,20 +86,6 @@ struct DamageTests {
         }
     }
 
-    @Test("a part that the device cannot read is named")
-    func unreadable() throws {
-        let (fileSystem, model) = try makeLog(seed: 5, steps: 20, closes: false)
-        try fileSystem.makeUnreadable(segmentPath(1), 1_000..<1_001)
-        do throws(WriteAheadLogError) {
-            _ = try openLog(fileSystem)
-            Issue.record("the segment was read")
-        } catch {
-            #expect("\(error)".contains("cannot read \(segmentPath(1)) at byte 0"))
-        }
-        try fileSystem.makeReadable(segmentPath(1))
-        #expect(LogModel(try openLog(fileSystem).groups) == model)
-    }
-
     @Test("a refusal changes nothing on the disk")
     func refusalIsReadOnly() throws {
         let (fileSystem, _) = try makeLog(seed: 5, steps: 20, closes: false)
