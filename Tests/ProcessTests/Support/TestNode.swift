@@ -43,6 +43,16 @@ final class TestNode: Sendable {
         process.withLock { $0 = started }
     }
 
+    /// Under `strace` with these arguments, which makes calls of the node fail. It is what ``running`` is then.
+    func start(_ arguments: [String], strace: String, failing: [String]) throws {
+        let started = try ChildProcess(
+            strace,
+            ["-f", "-o", "/dev/null"] + failing + [try Programs.holdfast.get()]
+                + arguments.filter { $0 != "--exit-with-parent" },
+            outputPath: logPath, errorPath: logPath)
+        process.withLock { $0 = started }
+    }
+
     var running: ChildProcess? { process.withLock { $0 } }
 
     /// SIGKILL, and gone when this returns.
