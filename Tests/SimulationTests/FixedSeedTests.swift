@@ -61,7 +61,7 @@ import Testing
         // A disk that is put back has a scenario of its own, in which nothing else goes wrong.
         let kinds = FaultKind.allCases.filter { $0 != .rollBack }
         plan.rates = kinds.map { kind in
-            let isLoss = [.damage, .lostWrite, .misdirectedWrite, .wipe].contains(kind)
+            let isLoss = [.damage, .lostWrite, .misdirectedWrite, .wipe, .lyingSync].contains(kind)
             return FaultRate(
                 kind, everyMilliseconds: 2_500, forMilliseconds: 300, amount: isLoss ? 0 : 20,
                 target: isLoss ? .victim : .anyNode)

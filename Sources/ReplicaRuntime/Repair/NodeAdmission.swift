@@ -66,7 +66,8 @@ public final class NodeAdmission {
     let settings: AdmissionSettings
     let directory: DirectoryID
     let directoryStartCount: UInt64
-    var startCount: UInt64
+    /// What this start counts among all of the node's: see ``NodeLife``.
+    public internal(set) var startCount: UInt64
     /// See ``NodeLife``.
     var lifeBase: UInt64
     let incarnation: UInt64
