@@ -53,7 +53,7 @@ extension Scenario {
             }),
         Scenario(
             "append-amid-snapshot", row: 16,
-            "entries that arrive while a snapshot is being stored are lost, or stand twice",
+            "entries that arrive while a snapshot is being stored are lost, or stand twice", seeds: 1...30,
             .simulated { setup in
                 setup.setFastElections()
                 setup.setTinySnapshots()
