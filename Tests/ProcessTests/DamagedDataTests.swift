@@ -33,7 +33,7 @@ extension ProcessTests {
                         }
                     }
                 }
-                #expect(refusedCount >= (stopsCleanly ? 60 : 20))
+                #expect(refusedCount >= (stopsCleanly ? 85 : 28))
                 print(
                     "flipped bytes, \(stopsCleanly ? "stopped" : "killed"): \(refusedCount) starts refused, "
                         + "\(startedCount) with everything there")
