@@ -79,8 +79,8 @@ import WriteAheadLog
             .snapshotChunk(
                 SnapshotChunk(
                     metadata: metadata(9), offset: 0, bytes: ByteSlice([1]), isLast: true, sentAt: now)))
-        replica.receivedSnapshotStored(
-            metadata(9), restorer: try #require(environment.restorers.last), now: now)
+        let restorer: any SnapshotRestorer = try #require(environment.restorers.last)
+        replica.receivedSnapshotStored(metadata(9), restorer: restorer, now: now)
         replica.runTurn(now: now)
         finishPersists()
         #expect(environment.markers == [metadata(9)])
