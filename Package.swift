@@ -130,7 +130,13 @@ let package = Package(
             swiftSettings: settings
         ),
         // What several test targets share.
-        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+        .target(
+            name: "TestSupport",
+            dependencies: [
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(
             name: "ConsensusTypesTests", dependencies: ["ConsensusTypes"], swiftSettings: settings),
         .testTarget(
@@ -204,7 +210,7 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "EtcdAPI", "EtcdClient", "TestSupport",
+                "EtcdAPI", "EtcdClient", "HoldfastChaos", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],

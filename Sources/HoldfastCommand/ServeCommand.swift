@@ -47,6 +47,15 @@ struct ServeCommand: ParsableCommand {
     @Option(help: "Milliseconds without a leader before an election.")
     var electionTimeout = 1_000
 
+    @Option(
+        help: ArgumentHelp(
+            "Milliseconds of silence after which a member is evicted; 0: never.",
+            discussion: "It comes back by itself when its node is there again. Give all nodes the same."))
+    var evictAfter = 0
+
+    @Option(help: "Nobody is evicted where fewer voters would remain.")
+    var minVoters = 3
+
     @Option(help: "Applied entries between two snapshots.")
     var snapshotCount = 100_000
 
@@ -123,9 +132,14 @@ struct ServeCommand: ParsableCommand {
         settings.raft.heartbeatIntervalMilliseconds = heartbeatInterval
         settings.raft.electionTimeoutMilliseconds = electionTimeout
         settings.snapshotEntryCount = snapshotCount
+        settings.members.evictAfterMilliseconds = evictAfter == 0 ? nil : evictAfter
+        settings.members.minimumVoters = minVoters
         if let problem = settings.raft.problem {
             throw CommandFailure(
                 message: "--heartbeat-interval, --election-timeout: \(problem)", exitCode: 64)
+        }
+        if let problem = settings.members.problem(electionTimeoutMilliseconds: electionTimeout) {
+            throw CommandFailure(message: "--evict-after, --min-voters: \(problem)", exitCode: 64)
         }
         guard snapshotCount >= 1, quotaBackendBytes >= 0, maxRequestBytes >= 1, maxTxnOps >= 1 else {
             throw CommandFailure(
@@ -140,7 +154,7 @@ struct ServeCommand: ParsableCommand {
             throw CommandFailure(message: "--log-segment-bytes: \(problem)", exitCode: 64)
         }
         return ServeOptions(
-            cluster: cluster, ownMember: ownMember,
+            cluster: cluster, clusterToken: initialClusterToken, ownMember: ownMember,
             peerRoutes: try peerRoutes.map { try PeerRoutes($0, cluster: cluster) } ?? PeerRoutes(),
             dataDirectory: dataDir ?? "\(name).holdfast",
             joinsExisting: initialClusterState == .existing, acceptsDataLoss: acceptDataLoss,
@@ -165,6 +179,7 @@ struct ServeCommand: ParsableCommand {
 /// What `holdfast serve` was asked to do, checked.
 struct ServeOptions {
     let cluster: InitialCluster
+    let clusterToken: String
     let ownMember: InitialCluster.Member
     let peerRoutes: PeerRoutes
     let dataDirectory: String

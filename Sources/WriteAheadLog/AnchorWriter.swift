@@ -9,7 +9,7 @@ struct AnchorWriter: Sendable {
     private var positionSlot: Int
 
     /// Brings the anchor up to what was recovered and is durable, and makes that durable; creates the file
-    /// where it is missing or cut short.
+    /// where it is missing or cut short, and anew where a part of it cannot be read.
     init(
         _ directory: FilePath, _ fileSystem: any FileSystem, found: LogAnchor?,
         groups: [GroupCheckpoint], sequence: UInt64

@@ -8,12 +8,32 @@ enum AtomicFile {
     static func write(
         _ bytes: [UInt8], _ directory: FilePath, _ name: String, _ fileSystem: any FileSystem
     ) throws(FileSystemError) {
+        try write([bytes], directory, name, fileSystem)
+    }
+
+    /// The same for bytes in parts, one behind the other. Each is durable before the next is written, so that
+    /// one write that the device loses cannot take two of them.
+    static func write(
+        _ parts: [[UInt8]], _ directory: FilePath, _ name: String, _ fileSystem: any FileSystem
+    ) throws(FileSystemError) {
         let partial = directory.appending(name + partialSuffix)
-        let file = try fileSystem.open(partial, .createOrOpen)
-        // Cut afterwards: what the file has of the disk already must not be given up on a full one.
-        try file.write(bytes, at: 0)
-        try file.truncate(to: bytes.count)
-        try file.synchronize()
+        var file = try fileSystem.open(partial, .createOrOpen)
+        var offset = 0
+        for part in parts {
+            do throws(FileSystemError) {
+                // Cut afterwards: what the file has of the disk already must not be given up on a full one.
+                try file.write(part, at: offset)
+            } catch {
+                // A block of the old file cannot be read, so that not a part of it can be written.
+                guard error.code == .ioError, offset == 0 else { throw error }
+                try fileSystem.remove(partial)
+                file = try fileSystem.open(partial, .createOrOpen)
+                try file.write(part, at: offset)
+            }
+            offset += part.count
+            if offset == part.count { try file.truncate(to: parts.reduce(0) { $0 + $1.count }) }
+            try file.synchronize()
+        }
         try fileSystem.rename(partial, to: directory.appending(name))
         try fileSystem.synchronizeDirectory(directory)
     }
@@ -34,9 +54,9 @@ enum AtomicFile {
     /// `nil` where there is none; one byte more than `limit` where the file is longer.
     static func read(
         _ directory: FilePath, _ name: String, limit: Int, _ fileSystem: any FileSystem
-    ) throws(FileSystemError) -> [UInt8]? {
+    ) throws(FileSystemError) -> ReadBytes? {
         let path = directory.appending(name)
         guard try fileSystem.exists(path) else { return nil }
-        return try fileSystem.open(path, .read).readBytes(limit + 1, at: 0)
+        return try fileSystem.open(path, .read).readAroundFailures(limit + 1, at: 0)
     }
 }

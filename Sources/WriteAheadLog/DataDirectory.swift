@@ -20,6 +20,8 @@ public final class DataDirectory: Sendable {
     public let directoryID: DirectoryID
     /// How often the directory was opened, this time included: 1 the first time. Durable.
     public let startCount: UInt64
+    /// What was wrong with the copies of `IDENTITY` that are written anew now.
+    public let damages: [DataDirectoryError]
     private let fileSystem: any FileSystem
     private let lock: DirectoryLock
     private let file: Mutex<IdentityFile>
@@ -28,14 +30,15 @@ public final class DataDirectory: Sendable {
     public var snapshotsPath: FilePath { path.appending("snapshots") }
 
     private init(
-        _ path: FilePath, _ file: IdentityFile, _ directory: DirectoryID, _ fileSystem: any FileSystem,
-        _ lock: DirectoryLock
+        _ path: FilePath, _ file: IdentityFile, _ directory: DirectoryID,
+        _ damages: [DataDirectoryError], _ fileSystem: any FileSystem, _ lock: DirectoryLock
     ) {
         self.path = path
         self.identity = file.identity
         self.isNew = !file.isInitialized
         self.directoryID = directory
         self.startCount = file.startCount
+        self.damages = damages
         self.fileSystem = fileSystem
         self.lock = lock
         self.file = Mutex(file)
@@ -45,11 +48,15 @@ public final class DataDirectory: Sendable {
     /// and counts the start durably. One that belongs to another node or cluster, or whose owner is not
     /// known, is an error.
     ///
-    /// - Parameter newDirectoryID: what a new directory (and one of a version that had no ids) is named; for
-    ///   simulations, where nothing may be random that is not from the seed.
+    /// - Parameters:
+    ///   - newDirectoryID: what a new directory (and one of a version that had no ids) is named; for
+    ///     simulations, where nothing may be random that is not from the seed.
+    ///   - replacesLostIdentity: whether a directory of which both copies of the identity are damaged is taken
+    ///     for this node's and gets a new id. As nobody admitted that one, what the directory holds is no more
+    ///     than what is left of a node that was wiped. Otherwise the damage is an error.
     public static func open(
         _ path: FilePath, identity: NodeIdentity, newDirectoryID: DirectoryID = .random(),
-        fileSystem: any FileSystem
+        replacesLostIdentity: Bool = false, fileSystem: any FileSystem
     ) throws(DataDirectoryError) -> DataDirectory {
         guard identity.name.utf8.count <= NodeIdentity.maximumNameBytes else {
             throw .invalidName("the node's name must have at most \(NodeIdentity.maximumNameBytes) bytes")
@@ -62,18 +69,35 @@ public final class DataDirectory: Sendable {
         }
         guard let lock else { throw .locked(directory: path, holder: holder) }
         let found = try IdentityFile.read(path, fileSystem)
-        if found?.isInitialized != true { try makeNameDurable(path, fileSystem) }
-        if let found {
-            try requireSame(found.identity, identity, path.appending(IdentityFile.fileName))
+        var file = IdentityFile(identity: identity)
+        if let known = found?.file {
+            try requireSame(known.identity, identity, path.appending(IdentityFile.fileName))
+            file = known
+        } else if let damage = found?.damages.first {
+            guard replacesLostIdentity else { throw damage }
+            file.isInitialized = try hasLog(path, fileSystem)
         } else {
             try requireNoData(path, fileSystem)
         }
-        var file = found ?? IdentityFile(identity: identity)
+        if !file.isInitialized { try makeNameDurable(path, fileSystem) }
         let directory = file.directory ?? newDirectoryID
         file.directory = directory
         file.startCount += 1
+        file.generation += 1
         try file.write(path, fileSystem)
-        return DataDirectory(path, file, directory, fileSystem, lock)
+        return DataDirectory(path, file, directory, found?.damages ?? [], fileSystem, lock)
+    }
+
+    /// Whether there is a log, whole or not.
+    private static func hasLog(
+        _ path: FilePath, _ fileSystem: any FileSystem
+    ) throws(DataDirectoryError) -> Bool {
+        try wrappingDirectory { () throws(FileSystemError) in
+            let log = path.appending("log")
+            if try fileSystem.exists(LogRebuild.sibling(log, LogRebuild.damagedSuffix)) { return true }
+            guard try fileSystem.exists(log) else { return false }
+            return try fileSystem.list(log).contains { SegmentName.segmentNumber($0) != nil }
+        }
     }
 
     private static func requireNoData(
@@ -100,16 +124,19 @@ public final class DataDirectory: Sendable {
             var changed = file
             body(&changed)
             guard changed != file else { return }
+            changed.generation += 1
             try changed.write(path, fileSystem)
             file = changed
         }
     }
 
-    /// Whose data the directory holds, without opening it; `nil` where nothing says so.
+    /// Whose data the directory holds, without opening it; `nil` where there is nothing that says so.
     public static func identity(
         _ path: FilePath, fileSystem: any FileSystem
     ) throws(DataDirectoryError) -> NodeIdentity? {
-        try IdentityFile.read(path, fileSystem)?.identity
+        guard let found = try IdentityFile.read(path, fileSystem) else { return nil }
+        if let file = found.file { return file.identity }
+        throw found.damages[0]
     }
 
     /// Opens the write-ahead log. A node that ran before must have one; a new node's is created, and from

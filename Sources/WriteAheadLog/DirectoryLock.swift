@@ -23,7 +23,7 @@ struct DirectoryLock: Sendable {
     ) throws(FileSystemError) -> (lock: DirectoryLock?, holder: Int32?) {
         let file = try fileSystem.open(directory.appending(fileName), .createOrOpen)
         guard try file.tryLock() else {
-            let text = String(decoding: try file.readBytes(16, at: 0), as: UTF8.self)
+            let text = String(decoding: (try? file.readBytes(16, at: 0)) ?? [], as: UTF8.self)
             return (nil, Int32(text.prefix { $0 != "\n" }))
         }
         // Not synced: after a power cut nobody holds the lock, whatever the file says. A full disk must not

@@ -53,8 +53,10 @@ struct LogAnchor: Hashable, Sendable {
     /// The two slots of each kind; `nil` where one holds nothing intact.
     var votes: [Votes?] = [nil, nil]
     var positions: [Positions?] = [nil, nil]
-    /// Whether the file has the size that it must have.
+    /// Whether the file has the size that it must have, and all of it can be read, so that it can be written.
     var isWhole = false
+    /// What the device could not read of it.
+    var unreadable: [Range<Int>] = []
 
     var newestVotes: Votes? { votes.compactMap { $0 }.max { $0.generation < $1.generation } }
 
@@ -84,13 +86,15 @@ struct LogAnchor: Hashable, Sendable {
         _ directory: FilePath, _ fileSystem: any FileSystem
     ) throws(WriteAheadLogError) -> LogAnchor? {
         let path = directory.appending(fileName)
-        let bytes = try wrapping { () throws(FileSystemError) -> [UInt8]? in
+        let read = try wrapping { () throws(FileSystemError) -> ReadBytes? in
             guard try fileSystem.exists(path) else { return nil }
-            return try fileSystem.open(path, .read).readBytes(fileSizeBytes + 1, at: 0)
+            return try fileSystem.open(path, .read).readAroundFailures(fileSizeBytes + 1, at: 0)
         }
-        guard let bytes else { return nil }
+        guard let read else { return nil }
+        let bytes = read.bytes
         var anchor = LogAnchor()
-        anchor.isWhole = bytes.count == fileSizeBytes
+        anchor.isWhole = bytes.count == fileSizeBytes && read.unreadable.isEmpty
+        anchor.unreadable = read.unreadable
         for slot in 0..<2 {
             anchor.votes[slot] = try decodeVotes(slotBytes(bytes, slot), slot, path)
             anchor.positions[slot] = decodePositions(slotBytes(bytes, 2 + slot), slot)
@@ -234,6 +238,14 @@ extension LogAnchor {
 // MARK: - What it says of a log
 
 extension LogAnchor {
+    func damages(_ directory: FilePath) -> [WriteAheadLogError] {
+        unreadable.map {
+            .damaged(
+                file: directory.appending(LogAnchor.fileName), offset: $0.lowerBound,
+                reason: unreadableReason($0))
+        }
+    }
+
     /// Whether the log that was found holds everything that the anchor knows to have been durable.
     func check(_ found: FoundLog, _ directory: FilePath) throws(WriteAheadLogError) {
         let segment = found.segments[found.segments.count - 1].number

@@ -32,6 +32,7 @@ struct LogSalvage {
         let names = try wrapping { () throws(FileSystemError) in try fileSystem.list(directory) }
         numbers = names.compactMap(SegmentName.segmentNumber).sorted()
         waiting = anchor?.newestPositions
+        damages = anchor?.damages(directory) ?? []
     }
 
     mutating func run() throws(WriteAheadLogError) -> SalvagedLog {
@@ -99,6 +100,17 @@ struct LogSalvage {
         if let successor { end = try header(successor).0?.previousEnd }
         var reader = SegmentReader(
             file, segment: number, capacity: size, blockSizeBytes: options.readBlockSizeBytes)
+        try readBatches(&reader, until: end, number, isLast: isLast)
+        for range in reader.unreadable {
+            damages.append(
+                .damaged(file: path, offset: range.lowerBound, reason: unreadableReason(range)))
+        }
+    }
+
+    private mutating func readBatches(
+        _ reader: inout SegmentReader, until end: Int?, _ number: UInt64, isLast: Bool
+    ) throws(WriteAheadLogError) {
+        let path = reader.file.path
         var offset = SegmentHeader.sizeBytes
         while offset != end {
             let place: Int

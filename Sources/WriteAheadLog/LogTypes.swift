@@ -99,6 +99,8 @@ public struct RecoveryReport: Hashable, Sendable {
     public let hasRewrittenSeal: Bool
     /// A write at the end that had not finished and was removed.
     public let truncatedTail: TruncatedTail?
+    /// What was damaged and made up for without a loss: parts of the anchor that could not be read.
+    public let damages: [WriteAheadLogError]
     public let segments: Int
     /// How many bytes of batches were read.
     public let bytes: Int

@@ -151,7 +151,8 @@ extension LogWriter {
         _ new: LogBatch.NewSegment, _ state: inout State
     ) throws(WriteAheadLogError) {
         let number = new.header.segment
-        let prepared = try prepareFile(ofSize: new.header.capacity, &state)
+        let prepared = try prepareFile(
+            ofSize: new.header.capacity, headSizeBytes: SegmentHeader.sizeBytes + new.head.count, &state)
         let header = SegmentHeader(
             segment: number, capacity: new.header.capacity, firstSequence: new.header.firstSequence,
             previousEnd: new.header.previousEnd, isRecycled: prepared.isRecycled)
@@ -181,12 +182,21 @@ extension LogWriter {
     }
 
     private func prepareFile(
-        ofSize size: Int, _ state: inout State
+        ofSize size: Int, headSizeBytes: Int, _ state: inout State
     ) throws(WriteAheadLogError) -> (file: any File, isRecycled: Bool) {
-        if size == options.segmentSizeBytes, let spare = state.spares.popLast() {
+        while size == options.segmentSizeBytes, let spare = state.spares.popLast() {
             let path = directory.appending(SegmentName.spare(spare.number))
-            let file = try wrapping { () throws(FileSystemError) in try fileSystem.open(path, .readWrite) }
-            return (file, spare.isRecycled)
+            let file = try wrapping { () throws(FileSystemError) -> (any File)? in
+                let file = try fileSystem.open(path, .readWrite)
+                // The head ends within a block, and the rest of a block that cannot be read cannot be kept.
+                // Every start would come to the same spare again and fail at it.
+                guard try file.readAroundFailures(headSizeBytes, at: 0).unreadable.isEmpty else {
+                    try fileSystem.remove(path)
+                    return nil
+                }
+                return file
+            }
+            if let file { return (file, spare.isRecycled) }
         }
         guard let created = try createSpare(ofSize: size, &state) else {
             throw .noSpace(directory: directory, neededBytes: size)

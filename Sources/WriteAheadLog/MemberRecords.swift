@@ -45,13 +45,16 @@ public struct MemberRecords: Sendable {
         self.fileSystem = fileSystem
         let limit =
             MemberRecords.headerSizeBytes + MemberRecords.maximumRecords * MemberRecords.recordSizeBytes + 4
-        let bytes = try wrappingDirectory { () throws(FileSystemError) in
+        let read = try wrappingDirectory { () throws(FileSystemError) in
             try AtomicFile.read(directory, MemberRecords.fileName, limit: limit, fileSystem)
         }
         let path = directory.appending(MemberRecords.fileName)
         records =
-            try bytes.map { (bytes) throws(DataDirectoryError) in
-                try MemberRecords.decode(bytes, path)
+            try read.map { (read) throws(DataDirectoryError) in
+                if let first = read.unreadable.first {
+                    throw .damaged(file: path, offset: first.lowerBound, reason: unreadableReason(first))
+                }
+                return try MemberRecords.decode(read.bytes, path)
             } ?? []
     }
 

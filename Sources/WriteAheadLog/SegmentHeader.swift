@@ -34,7 +34,14 @@ struct SegmentHeader: Hashable, Sendable {
     /// Reads and checks the header of the segment that `file` is named as.
     static func read(_ file: any File, segment: UInt64) throws(WriteAheadLogError) -> SegmentHeader {
         let path = file.path
-        let bytes = try wrapping { () throws(FileSystemError) in try file.readBytes(sizeBytes, at: 0) }
+        let read = try wrapping { () throws(FileSystemError) in
+            try file.readAroundFailures(sizeBytes, at: 0)
+        }
+        guard read.unreadable.isEmpty else {
+            throw .damaged(
+                file: path, offset: 0, reason: unreadableReason(read.unreadable[0]))
+        }
+        let bytes = read.bytes
         guard bytes.count == sizeBytes else {
             throw .damaged(file: path, offset: bytes.count, reason: "the file ends within its header")
         }

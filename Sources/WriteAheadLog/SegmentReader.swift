@@ -1,24 +1,31 @@
 import SystemPackage
 
 /// Reads a segment in big blocks, each of them an array of its own, so that entries can share its storage.
+///
+/// What the device cannot read is an error as soon as it is needed, or, in a salvage, zeros.
 struct SegmentReader {
     let file: any File
     let header: SegmentHeader
     private let blockSizeBytes: Int
+    private let isSalvage: Bool
     private(set) var block: [UInt8] = []
     private(set) var blockStart = 0
+    private var unreadableInBlock: [Range<Int>] = []
+    /// In a salvage: what was needed and could not be read, in the order in which it was found.
+    private(set) var unreadable: [Range<Int>] = []
 
-    init(_ file: any File, _ header: SegmentHeader, blockSizeBytes: Int) {
+    init(_ file: any File, _ header: SegmentHeader, blockSizeBytes: Int, isSalvage: Bool = false) {
         self.file = file
         self.header = header
         self.blockSizeBytes = blockSizeBytes
+        self.isSalvage = isSalvage
     }
 
-    /// A reader of a segment whose header may be damaged.
+    /// A reader for a salvage, of a segment whose header may be damaged.
     init(_ file: any File, segment: UInt64, capacity: Int, blockSizeBytes: Int) {
         let header = SegmentHeader(
             segment: segment, capacity: capacity, firstSequence: 0, previousEnd: 0, isRecycled: true)
-        self.init(file, header, blockSizeBytes: blockSizeBytes)
+        self.init(file, header, blockSizeBytes: blockSizeBytes, isSalvage: true)
     }
 
     enum Batch {
@@ -47,16 +54,42 @@ struct SegmentReader {
     /// Brings these bytes into the block; `false` where the segment ends before.
     private mutating func load(_ count: Int, at offset: Int) throws(WriteAheadLogError) -> Bool {
         guard offset + count <= header.capacity else { return false }
-        if offset >= blockStart && offset + count <= blockStart + block.count { return true }
-        let wanted = min(max(blockSizeBytes, count), header.capacity - offset)
+        if offset < blockStart || offset + count > blockStart + block.count {
+            let wanted = min(max(blockSizeBytes, count), header.capacity - offset)
+            let read = try read(wanted, at: offset)
+            block = read.bytes
+            unreadableInBlock = read.unreadable
+            blockStart = offset
+        }
+        if !unreadableInBlock.isEmpty {
+            try note(unreadableInBlock.filter { $0.overlaps(offset..<offset + count) })
+        }
+        return offset + count <= blockStart + block.count
+    }
+
+    private func read(_ count: Int, at offset: Int) throws(WriteAheadLogError) -> ReadBytes {
         let file = file
-        block = try wrapping { () throws(FileSystemError) in try file.readBytes(wanted, at: offset) }
-        blockStart = offset
-        return block.count >= count
+        return try wrapping { () throws(FileSystemError) in
+            try file.readAroundFailures(count, at: offset)
+        }
+    }
+
+    /// These parts are needed and could not be read.
+    private mutating func note(_ ranges: [Range<Int>]) throws(WriteAheadLogError) {
+        guard isSalvage else { return try refuse(ranges) }
+        for range in ranges where !unreadable.contains(where: { $0.overlaps(range) }) {
+            unreadable.append(range)
+        }
+    }
+
+    private func refuse(_ ranges: [Range<Int>]) throws(WriteAheadLogError) {
+        guard let first = ranges.first else { return }
+        throw .damaged(file: file.path, offset: first.lowerBound, reason: unreadableReason(first))
     }
 
     /// Where behind `offset` a batch stands that was written after the one with `sequence`, which proves
-    /// that the batch with `sequence` had been durable. Also where the bytes end that are not zero.
+    /// that the batch with `sequence` had been durable. Also where the bytes end that are not zero. A part
+    /// that cannot be read might hold such a batch, and could not be written to: it is an error.
     func evidence(
         after offset: Int, beyond sequence: UInt64
     ) throws(WriteAheadLogError) -> (offset: Int?, lastUsed: Int) {
@@ -66,9 +99,9 @@ struct SegmentReader {
         var start = offset
         while start < header.capacity {
             let count = min(stepSizeBytes + BatchHeader.sizeBytes, header.capacity - start)
-            let file = file
-            let from = start
-            let bytes = try wrapping { () throws(FileSystemError) in try file.readBytes(count, at: from) }
+            let read = try read(count, at: start)
+            try refuse(read.unreadable)
+            let bytes = read.bytes
             let segment = header.segment
             let found = bytes.withBytes { raw -> Int? in
                 var position = 0
@@ -99,16 +132,16 @@ struct SegmentReader {
 
     /// Where, from `start` on, the header of any batch or mark of this segment stands that is later than
     /// `sequence`; `nil` where there is none.
-    func nextBatch(from start: Int, beyond sequence: UInt64) throws(WriteAheadLogError) -> Int? {
+    mutating func nextBatch(from start: Int, beyond sequence: UInt64) throws(WriteAheadLogError) -> Int? {
         let stepSizeBytes = 1 << 20
-        let (file, segment, capacity) = (file, header.segment, header.capacity)
+        let (segment, capacity) = (header.segment, header.capacity)
         var from = start
         while from + BatchHeader.sizeBytes <= capacity {
             let blockStart = from
             let count = min(stepSizeBytes + BatchHeader.sizeBytes, capacity - from)
-            let bytes = try wrapping { () throws(FileSystemError) in try file.readBytes(count, at: blockStart)
-            }
-            let found = bytes.withBytes { raw -> Int? in
+            let read = try read(count, at: blockStart)
+            try note(read.unreadable)
+            let found = read.bytes.withBytes { raw -> Int? in
                 var position = 0
                 while position + BatchHeader.sizeBytes <= raw.count {
                     // The kind's four bytes decide nearly always; the checksum is worked out only then.

@@ -42,8 +42,8 @@ final class SimulatedFile: File {
 
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(FileSystemError) -> Int {
         try withState(.read) { (state) throws(FileSystemError) in
-            if let range = state.failingReads[path], range.overlaps(offset..<offset + buffer.count) {
-                throw FileSystemError(operation: .read, path: path, code: .ioError, offset: range.lowerBound)
+            if let place = state.disk[inode].firstUnreadable(in: offset..<offset + buffer.count) {
+                throw FileSystemError(operation: .read, path: path, code: .ioError, offset: place)
             }
             return state.disk[inode].read(into: buffer, at: offset)
         }
@@ -55,6 +55,9 @@ final class SimulatedFile: File {
             case .none:
                 guard state.disk.hasRoom(for: inode, ofSize: offset + bytes.count) else {
                     throw FileSystemError(operation: .write, path: path, code: .noSpace)
+                }
+                guard state.disk[inode].canWrite(offset..<offset + bytes.count) else {
+                    throw FileSystemError(operation: .write, path: path, code: .ioError)
                 }
                 state.disk[inode].write(bytes, at: offset)
             case .lose:

@@ -47,6 +47,40 @@ extension SimulatedFileSystem {
         }
     }
 
+    /// Makes the device unable to read the blocks of 4,096 bytes that hold `range` (latent sector errors), as
+    /// an operating system sees it that reads whole blocks: every read that touches one fails with `EIO`, and
+    /// so does a write that does not replace all of a block, which has to read it first. A block that is
+    /// overwritten as a whole can be read again; before that is synced, a power cut brings the error back.
+    ///
+    /// The blocks stay with the file when it is renamed. Answers which bytes cannot be read; `nil` where the
+    /// file ends before `range`.
+    @discardableResult
+    public func makeUnreadable(_ path: FilePath, _ range: Range<Int>) throws(FileSystemError) -> Range<Int>? {
+        try state.withLock { (state) throws(FileSystemError) -> Range<Int>? in
+            let inode = try state.disk.file(path.string, .read)
+            return state.disk[inode].makeUnreadable(range)
+        }
+    }
+
+    /// The same for a block around a random place of the file that holds anything, by the seed. Answers
+    /// `nil` where the file holds nothing but zeros.
+    @discardableResult
+    public func makeUnreadable(_ path: FilePath) throws(FileSystemError) -> Range<Int>? {
+        try state.withLock { (state) throws(FileSystemError) -> Range<Int>? in
+            let inode = try state.disk.file(path.string, .read)
+            guard let place = state.usedPlace(inode) else { return nil }
+            return state.disk[inode].makeUnreadable(place..<place + 1)
+        }
+    }
+
+    /// The device reads all of the file again, with what it held.
+    public func makeReadable(_ path: FilePath) throws(FileSystemError) {
+        try state.withLock { (state) throws(FileSystemError) in
+            let inode = try state.disk.file(path.string, .read)
+            state.disk[inode].makeReadable()
+        }
+    }
+
     /// Where the last part of the file ends, in pages, that holds anything but zeros.
     public func usedSizeBytes(of path: FilePath) throws(FileSystemError) -> Int {
         try state.withLock { (state) throws(FileSystemError) -> Int in
@@ -104,7 +138,6 @@ extension SimulatedFileSystem.State {
         generation += 1
         isCrashed = false
         lockOwner.removeAll()
-        failingReads.removeAll()
     }
 
     /// Where a misdirected write goes.

@@ -50,7 +50,6 @@ public final class SimulatedFileSystem: FileSystem {
         var plan: (@Sendable (SimulatedOperation) -> SimulatedFault)?
         /// Faults that happen once, to the first operation that fits.
         var pendingFaults: [(fault: SimulatedFault, operation: FileOperation, path: FilePath?)] = []
-        var failingReads: [FilePath: Range<Int>] = [:]
         /// Which open file holds a file's lock, by the number of the file.
         var lockOwner: [Int: ObjectIdentifier] = [:]
     }
@@ -96,11 +95,6 @@ public final class SimulatedFileSystem: FileSystem {
 
     /// What the files take up, in bytes.
     public var usedBytes: Int { state.withLock { $0.disk.usedBytes } }
-
-    /// Reads that touch this part of the file fail with `EIO`; `nil` makes it readable again.
-    public func setUnreadable(_ path: FilePath, _ range: Range<Int>?) {
-        state.withLock { $0.failingReads[path] = range }
-    }
 
     /// Crashes the process or the machine and starts it again: every file opened before is closed.
     public func restart(after crash: SimulatedCrash) {

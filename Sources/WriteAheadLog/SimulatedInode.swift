@@ -19,6 +19,9 @@ struct SimulatedInode: Sendable {
     private var dirtyPages: [Int] = []
     /// Pages that a failed sync left marked clean though the disk does not hold them.
     private var forsakenPages: [Int] = []
+    /// Pages that the device cannot read, as readers see it, and as it is without what was not synced.
+    private var unreadablePages: [Int] = []
+    private var unreadableDiskPages: [Int] = []
 
     init() {}
 
@@ -35,6 +38,8 @@ struct SimulatedInode: Sendable {
             dirtySectors.removeLast(dirtySectors.count - count)
             dirtyPages.removeAll { $0 >= count }
             forsakenPages.removeAll { $0 >= count }
+            unreadablePages.removeAll { $0 >= count }
+            unreadableDiskPages.removeAll { $0 >= count }
         }
         while pages.count < count {
             dirtySectors.append(0)
@@ -79,6 +84,10 @@ struct SimulatedInode: Sendable {
 
     mutating func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) {
         let end = offset + bytes.count
+        if !unreadablePages.isEmpty {
+            let replaced = offset..<end
+            unreadablePages = unreadablePages.filter { !replaced.contains(part(ofPage: $0)) }
+        }
         if end > sizeBytes { resize(to: end) }
         var position = offset
         while position < end {
@@ -137,6 +146,48 @@ struct SimulatedInode: Sendable {
         }
     }
 
+    // MARK: What the device cannot read
+
+    /// A page without what lies behind the file's end.
+    private func part(ofPage page: Int) -> Range<Int> {
+        let start = page * SimulatedInode.pageSizeBytes
+        return start..<min(start + SimulatedInode.pageSizeBytes, sizeBytes)
+    }
+
+    /// The pages that hold any of these bytes. Answers which bytes that are; `nil` where there are none.
+    mutating func makeUnreadable(_ range: Range<Int>) -> Range<Int>? {
+        let held = range.clamped(to: 0..<sizeBytes)
+        guard !held.isEmpty else { return nil }
+        let pageSize = SimulatedInode.pageSizeBytes
+        let touched = held.lowerBound / pageSize...(held.upperBound - 1) / pageSize
+        for page in touched {
+            if !unreadablePages.contains(page) { unreadablePages.append(page) }
+            if !unreadableDiskPages.contains(page) { unreadableDiskPages.append(page) }
+        }
+        return touched.lowerBound * pageSize..<part(ofPage: touched.upperBound).upperBound
+    }
+
+    mutating func makeReadable() {
+        unreadablePages.removeAll()
+        unreadableDiskPages.removeAll()
+    }
+
+    /// The first of these bytes that cannot be read.
+    func firstUnreadable(in range: Range<Int>) -> Int? {
+        guard !unreadablePages.isEmpty else { return nil }
+        return unreadablePages.filter { part(ofPage: $0).overlaps(range) }.min().map {
+            max(range.lowerBound, part(ofPage: $0).lowerBound)
+        }
+    }
+
+    /// Whether no page has to be read before these bytes are written that cannot be.
+    func canWrite(_ range: Range<Int>) -> Bool {
+        unreadablePages.allSatisfy {
+            let part = part(ofPage: $0)
+            return !part.overlaps(range) || range.contains(part)
+        }
+    }
+
     private mutating func markDirty(page: Int, sectors: UInt8) {
         if dirtySectors[page] == 0 { dirtyPages.append(page) }
         dirtySectors[page] |= sectors
@@ -160,6 +211,9 @@ extension SimulatedInode {
             // A page is written back whole, which heals what an earlier failure left behind in it.
             let healed = dirtyPages
             forsakenPages.removeAll { healed.contains($0) }
+        }
+        unreadableDiskPages = unreadableDiskPages.filter {
+            unreadablePages.contains($0) || !dirtyPages.contains($0)
         }
         dirtyPages.removeAll(keepingCapacity: true)
         if diskPages.count > pages.count { diskPages.removeLast(diskPages.count - pages.count) }
@@ -193,6 +247,9 @@ extension SimulatedInode {
         growDisk()
         for page in forsakenPages where dirtySectors[page] == 0 && random.chance(1, outOf: 2) {
             pages[page] = diskPages[page]
+            if unreadableDiskPages.contains(page), !unreadablePages.contains(page) {
+                unreadablePages.append(page)
+            }
         }
     }
 
@@ -225,6 +282,8 @@ extension SimulatedInode {
         }
         pages = diskPages
         sizeBytes = diskSizeBytes
+        unreadableDiskPages.removeAll { $0 >= count }
+        unreadablePages = unreadableDiskPages
         dirtySectors = [UInt8](repeating: 0, count: count)
     }
 

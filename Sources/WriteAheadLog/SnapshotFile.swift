@@ -42,9 +42,7 @@ public final class SnapshotFile: Sendable {
         guard trailerOffset >= headerSizeBytes else {
             throw .damaged(file: path, offset: size, reason: "the file ends before its trailer")
         }
-        let trailer = try wrappingSnapshot { () throws(FileSystemError) in
-            try file.readBytes(SnapshotFormat.trailerSizeBytes, at: trailerOffset)
-        }
+        let trailer = try SnapshotFile.read(file, SnapshotFormat.trailerSizeBytes, at: trailerOffset)
         let checksum = Checksum.crc32c(Array(trailer[..<20]), continuing: headerChecksum)
         guard Array(trailer[..<8]) == SnapshotFormat.endMagic, trailer.littleEndian32(at: 20) == checksum
         else {
@@ -60,11 +58,22 @@ public final class SnapshotFile: Sendable {
         }
     }
 
+    /// A snapshot is of use as a whole: a part that the device cannot read is damage like any other.
+    private static func read(
+        _ file: any File, _ count: Int, at offset: Int
+    ) throws(SnapshotError) -> [UInt8] {
+        let read = try wrappingSnapshot { () throws(FileSystemError) in
+            try file.readAroundFailures(count, at: offset)
+        }
+        guard let first = read.unreadable.first else { return read.bytes }
+        throw .damaged(file: file.path, offset: first.lowerBound, reason: unreadableReason(first))
+    }
+
     private static func readHeader(_ file: any File) throws(SnapshotError) -> [UInt8] {
         let path = file.path
         let fixedSize = SnapshotFormat.fixedHeaderSizeBytes
         func read(_ count: Int) throws(SnapshotError) -> [UInt8] {
-            try wrappingSnapshot { () throws(FileSystemError) in try file.readBytes(count, at: 0) }
+            try SnapshotFile.read(file, count, at: 0)
         }
         let fixed = try read(fixedSize)
         guard fixed.count == fixedSize else {
@@ -131,9 +140,7 @@ public final class SnapshotFile: Sendable {
         let logical = number * UInt64(chunkSizeBytes)
         let offset = headerSizeBytes + Int(number) * (headerSize + chunkSizeBytes)
         let count = Int(min(UInt64(chunkSizeBytes), sizeBytes - logical))
-        let bytes = try wrappingSnapshot { () throws(FileSystemError) in
-            try file.readBytes(headerSize + count, at: offset)
-        }
+        let bytes = try SnapshotFile.read(file, headerSize + count, at: offset)
         guard bytes.count == headerSize + count else {
             throw .damaged(file: path, offset: offset + bytes.count, reason: "the file ends within a chunk")
         }

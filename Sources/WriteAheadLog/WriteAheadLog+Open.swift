@@ -49,8 +49,8 @@ extension WriteAheadLog {
             end: end(found), anchor: report(anchor), hasLostVotes: anchor?.votes.contains(nil) ?? false,
             rebuild: isFinished ? .finished : isDiscarded ? .discarded : .none,
             lastSequence: log.nextSequence - 1, hasRewrittenBatch: found?.unproven != nil,
-            hasRewrittenSeal: found?.unprovenSeal != nil, truncatedTail: found?.tail, segments: numbers.count,
-            bytes: found?.bytes ?? 0,
+            hasRewrittenSeal: found?.unprovenSeal != nil, truncatedTail: found?.tail,
+            damages: anchor?.damages(directory) ?? [], segments: numbers.count, bytes: found?.bytes ?? 0,
             entries: found?.entries ?? 0)
         return Opened(
             log: WriteAheadLog(directory, options, log, writer),

@@ -165,6 +165,22 @@ import TestSupport
         }
     }
 
+    /// At 50 bytes a second this would take ten hours.
+    @Test func aBacklogDoesNotOutliveTheSlowLink() async throws {
+        try await withLink { link in
+            var conditions = LinkConditions()
+            conditions.bytesPerSecond = 50
+            await link.mesh.set(conditions, layer: 1, from: 0, to: 1)
+            let text = String(repeating: "0123456789", count: ProxyPipe.maximumQueuedBytes / 5)
+            link.client.send(text)
+            // The first pieces come while the link is slow, not all of what was read at once.
+            _ = try await waitFor("nothing came") { link.far.received.hasPrefix("01") ? true : nil }
+            #expect(link.far.received.utf8.count < 10_000)
+            await link.mesh.lift(layer: 1)
+            try await link.far.waitUntilReceived(text)
+        }
+    }
+
     @Test func resetsBothEnds() async throws {
         try await withLink { link in
             await link.mesh.reset(between: 1, and: 0)

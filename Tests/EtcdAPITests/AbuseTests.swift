@@ -2,6 +2,7 @@ import ConsensusTypes
 import EtcdClient
 import NIOCore
 import Testing
+import TestSupport
 
 @testable import EtcdAPI
 
@@ -21,8 +22,8 @@ import Testing
                     UInt8(truncatingIfNeeded: random.next())
                 }
                 switch round % 3 {
-                case 1: bytes = Frame.preface + bytes
-                case 2: bytes = Frame.preface + Frame.settings().bytes + bytes
+                case 1: bytes = WireFrame.preface + bytes
+                case 2: bytes = WireFrame.preface + WireFrame.settings().bytes + bytes
                 default: break
                 }
                 await socket.send(bytes)
@@ -37,8 +38,9 @@ import Testing
     @Test func truncatedFrames() async throws {
         try await TestServer.run { server in
             let whole =
-                Frame.preface + Frame.settings().bytes + Frame.call(AbuseTests.putPath, stream: 1).bytes
-                + Frame.message([0x0A, 1, 0x61], stream: 1).bytes
+                WireFrame.preface + WireFrame.settings().bytes
+                + WireFrame.call(AbuseTests.putPath, stream: 1).bytes
+                + WireFrame.message([0x0A, 1, 0x61], stream: 1).bytes
             for count in 0..<whole.count {
                 let socket = try await server.socket()
                 await socket.send(Array(whole.prefix(count)))
@@ -55,8 +57,9 @@ import Testing
         limits.handshakeTimeoutMilliseconds = 300
         try await TestServer.run(limits: limits) { server in
             let whole =
-                Frame.preface + Frame.settings().bytes + Frame.call(AbuseTests.putPath, stream: 1).bytes
-                + Frame.message([0x0A, 1, 0x61], stream: 1).bytes
+                WireFrame.preface + WireFrame.settings().bytes
+                + WireFrame.call(AbuseTests.putPath, stream: 1).bytes
+                + WireFrame.message([0x0A, 1, 0x61], stream: 1).bytes
             for index in stride(from: 0, to: whole.count, by: 1) {
                 let socket = try await server.socket()
                 var bytes = whole
@@ -73,8 +76,8 @@ import Testing
         sourceLocation: SourceLocation = #_sourceLocation
     ) async throws {
         let socket = try await server.socket()
-        await socket.send(Frame.preface)
-        await socket.send(Frame.settings())
+        await socket.send(WireFrame.preface)
+        await socket.send(WireFrame.settings())
         // The server's own settings come first, so that it is known to listen.
         #expect(await socket.until { !$0.frames.isEmpty }, sourceLocation: sourceLocation)
         for chunk in bytes where !socket.isClosed {
@@ -82,7 +85,7 @@ import Testing
         }
         #expect(await socket.untilClosed(), sourceLocation: sourceLocation)
         if let code {
-            let goAway = socket.frames.first { $0.kind == Frame.Kind.goAway }
+            let goAway = socket.frames.first { $0.kind == WireFrame.Kind.goAway }
             #expect(goAway?.errorCode == code, sourceLocation: sourceLocation)
         }
         try await server.expectAlive(sourceLocation: sourceLocation)
@@ -102,7 +105,8 @@ import Testing
             var bytes: [UInt8] = []
             for number in 0..<300 {
                 let stream = UInt32(number * 2 + 1)
-                bytes += Frame.call(AbuseTests.putPath, stream: stream).bytes + Frame.reset(stream).bytes
+                bytes +=
+                    WireFrame.call(AbuseTests.putPath, stream: stream).bytes + WireFrame.reset(stream).bytes
             }
             // ENHANCE_YOUR_CALM
             try await expectGoAway(11, server: server, [bytes])
@@ -116,16 +120,16 @@ import Testing
         try await TestServer.run(limits: limits) { server in
             try await server.with { $0.isHolding = true }
             let socket = try await server.socket()
-            await socket.send(Frame.preface)
-            await socket.send(Frame.settings())
+            await socket.send(WireFrame.preface)
+            await socket.send(WireFrame.settings())
             for number in 0..<100 {
                 let stream = UInt32(number * 2 + 1)
                 await socket.send(
                     .call(AbuseTests.putPath, stream: stream), .message([0x0A, 1, 0x61], stream: stream),
                     .reset(stream))
             }
-            await socket.send(Frame.ping())
-            #expect(await socket.until { $0.frames.contains { $0.kind == Frame.Kind.ping } })
+            await socket.send(WireFrame.ping())
+            #expect(await socket.until { $0.frames.contains { $0.kind == WireFrame.Kind.ping } })
             #expect(try await server.with { $0.heldCount } == 20)
             try await server.with { $0.release() }
             try await server.expectAlive()
@@ -134,16 +138,16 @@ import Testing
 
     @Test func endlessHeaders() async throws {
         try await TestServer.run { server in
-            let start = Frame.call(AbuseTests.putPath, stream: 1, flags: 0).bytes
+            let start = WireFrame.call(AbuseTests.putPath, stream: 1, flags: 0).bytes
             let more = (0..<200).map { number in
-                Frame(
-                    kind: Frame.Kind.continuation, stream: 1,
-                    payload: Frame.literal("x-\(number)", String(repeating: "y", count: 1_000))
+                WireFrame(
+                    kind: WireFrame.Kind.continuation, stream: 1,
+                    payload: WireFrame.literal("x-\(number)", String(repeating: "y", count: 1_000))
                 ).bytes
             }
             try await expectGoAway(11, server: server, [start] + more)
             // Without any content, too.
-            let empty = (0..<200).map { _ in Frame(kind: Frame.Kind.continuation, stream: 1).bytes }
+            let empty = (0..<200).map { _ in WireFrame(kind: WireFrame.Kind.continuation, stream: 1).bytes }
             try await expectGoAway(nil, server: server, [start] + empty)
         }
     }
@@ -153,7 +157,7 @@ import Testing
             let extra = (0..<15).map { ("x-\($0)", String(repeating: "y", count: 1_050)) }
             try await expectGoAway(
                 nil, server: server,
-                [Frame.call(AbuseTests.putPath, stream: 1, extra: extra + extra).bytes])
+                [WireFrame.call(AbuseTests.putPath, stream: 1, extra: extra + extra).bytes])
         }
     }
 
@@ -161,7 +165,7 @@ import Testing
         var limits = TestServer.patientLimits
         limits.maximumIdleControlFrames = 100
         try await TestServer.run(limits: limits) { server in
-            try await expectGoAway(11, server: server, (0..<300).map { _ in Frame.ping().bytes })
+            try await expectGoAway(11, server: server, (0..<300).map { _ in WireFrame.ping().bytes })
         }
     }
 
@@ -170,7 +174,7 @@ import Testing
         limits.maximumIdleControlFrames = 100
         try await TestServer.run(limits: limits) { server in
             try await expectGoAway(
-                11, server: server, (0..<300).map { _ in Frame.settings([(4, 1_000)]).bytes })
+                11, server: server, (0..<300).map { _ in WireFrame.settings([(4, 1_000)]).bytes })
         }
     }
 
@@ -179,14 +183,14 @@ import Testing
         limits.maximumConcurrentStreams = 10
         try await TestServer.run(limits: limits) { server in
             let socket = try await server.socket()
-            await socket.send(Frame.preface)
-            await socket.send(Frame.settings())
+            await socket.send(WireFrame.preface)
+            await socket.send(WireFrame.settings())
             for number in 0..<20 {
-                await socket.send(Frame.call("/etcdserverpb.Watch/Watch", stream: UInt32(number * 2 + 1)))
+                await socket.send(WireFrame.call("/etcdserverpb.Watch/Watch", stream: UInt32(number * 2 + 1)))
             }
             // Also by a client that has not acknowledged the settings that say so.
-            #expect(await socket.until { $0.frames.count { $0.kind == Frame.Kind.reset } == 10 })
-            #expect(socket.frames.last { $0.kind == Frame.Kind.reset }?.errorCode == 7)
+            #expect(await socket.until { $0.frames.count { $0.kind == WireFrame.Kind.reset } == 10 })
+            #expect(socket.frames.last { $0.kind == WireFrame.Kind.reset }?.errorCode == 7)
             #expect(try await server.withCore { $0.openStreamCount } == 10)
             try await server.expectAlive()
         }
@@ -196,11 +200,11 @@ import Testing
         var limits = TestServer.patientLimits
         limits.maximumConnections = 3
         try await TestServer.run(limits: limits) { server in
-            var sockets: [RawSocket] = []
+            var sockets: [WireConnection] = []
             for _ in 0..<3 {
                 let socket = try await server.socket()
-                await socket.send(Frame.preface)
-                await socket.send(Frame.settings())
+                await socket.send(WireFrame.preface)
+                await socket.send(WireFrame.settings())
                 #expect(await socket.until { !$0.frames.isEmpty })
                 sockets.append(socket)
             }
@@ -215,7 +219,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [[], Array("PRI * HT".utf8), Frame.preface, Array("GET /hea".utf8)]) func silence(
+    @Test(arguments: [[], Array("PRI * HT".utf8), WireFrame.preface, Array("GET /hea".utf8)]) func silence(
         _ beginning: [UInt8]
     ) async throws {
         var limits = TestServer.patientLimits
@@ -234,10 +238,10 @@ import Testing
         limits.keepaliveTimeoutMilliseconds = 10
         try await TestServer.run(limits: limits) { server in
             let socket = try await server.socket()
-            await socket.send(Frame.preface)
-            await socket.send(Frame.settings())
+            await socket.send(WireFrame.preface)
+            await socket.send(WireFrame.settings())
             #expect(await socket.untilClosed())
-            #expect(socket.frames.contains { $0.kind == Frame.Kind.ping && $0.flags == 0 })
+            #expect(socket.frames.contains { $0.kind == WireFrame.Kind.ping && $0.flags == 0 })
         }
     }
 
@@ -245,19 +249,20 @@ import Testing
 
     /// The status of a call made by hand.
     private func call(
-        _ server: TestServer, _ head: Frame, _ frames: [Frame],
+        _ server: TestServer, _ head: WireFrame, _ frames: [WireFrame],
         sourceLocation: SourceLocation = #_sourceLocation
     ) async throws -> RawAnswer {
         let socket = try await server.socket()
-        await socket.send(Frame.preface)
-        await socket.send(Frame.settings())
+        await socket.send(WireFrame.preface)
+        await socket.send(WireFrame.settings())
         await socket.send(head)
         for frame in frames { await socket.send(frame) }
         #expect(
             await socket.until {
                 $0.isClosed
                     || $0.frames.contains {
-                        $0.stream == 1 && $0.kind == Frame.Kind.headers && $0.flags & Frame.endStream != 0
+                        $0.stream == 1 && $0.kind == WireFrame.Kind.headers
+                            && $0.flags & WireFrame.endStream != 0
                     }
             }, sourceLocation: sourceLocation)
         let answer = try RawAnswer(socket.frames)
@@ -291,14 +296,14 @@ import Testing
                 if bytes.count > 100_000 { break }
             }
             let chunks = stride(from: 0, to: bytes.count, by: 16_000).map { start in
-                Frame(
-                    kind: Frame.Kind.data, stream: 1,
-                    payload: (start == 0 ? [0] + Frame.big(UInt32(bytes.count)) : [])
+                WireFrame(
+                    kind: WireFrame.Kind.data, stream: 1,
+                    payload: (start == 0 ? [0] + WireFrame.big(UInt32(bytes.count)) : [])
                         + bytes[start..<min(start + 16_000, bytes.count)])
             }
             let answer = try await call(
                 server, .call("/etcdserverpb.KV/Txn", stream: 1),
-                chunks + [Frame(kind: Frame.Kind.data, flags: Frame.endStream, stream: 1)])
+                chunks + [WireFrame(kind: WireFrame.Kind.data, flags: WireFrame.endStream, stream: 1)])
             #expect(answer.code == 13)
         }
     }
@@ -315,7 +320,7 @@ import Testing
 
     @Test func wrongHeads() async throws {
         try await TestServer.run { server in
-            let body = [Frame.message([0x0A, 1, 0x61], stream: 1)]
+            let body = [WireFrame.message([0x0A, 1, 0x61], stream: 1)]
             let type = try await call(
                 server, .call(AbuseTests.putPath, stream: 1, contentType: "application/json"), body)
             #expect(type.http == "415" && type.code == 3)
@@ -338,21 +343,22 @@ import Testing
 
     @Test func wrongMessages() async throws {
         try await TestServer.run { server in
-            let head = Frame.call(AbuseTests.putPath, stream: 1)
+            let head = WireFrame.call(AbuseTests.putPath, stream: 1)
             let good: [UInt8] = [0x0A, 1, 0x61]
             #expect(try await call(server, head, [.message(good, stream: 1, flag: 1)]).code == 12)
             #expect(try await call(server, head, [.message(good, stream: 1, flag: 7)]).code == 13)
             let two = try await call(
                 server, head, [.message(good, stream: 1, endStream: false), .message(good, stream: 1)])
             #expect(two.code == 13)
-            let half = Frame(
-                kind: Frame.Kind.data, flags: Frame.endStream, stream: 1, payload: [0, 0, 0, 0, 9, 1, 2])
+            let half = WireFrame(
+                kind: WireFrame.Kind.data, flags: WireFrame.endStream, stream: 1,
+                payload: [0, 0, 0, 0, 9, 1, 2])
             #expect(try await call(server, head, [half]).code == 13)
-            let none = Frame(kind: Frame.Kind.data, flags: Frame.endStream, stream: 1)
+            let none = WireFrame(kind: WireFrame.Kind.data, flags: WireFrame.endStream, stream: 1)
             #expect(try await call(server, head, [none]).code == 13)
             // Only the length of a message that is far too large has to be seen.
-            let large = Frame(
-                kind: Frame.Kind.data, stream: 1, payload: [0, 0x7F, 0xFF, 0xFF, 0xFF, 1, 2, 3])
+            let large = WireFrame(
+                kind: WireFrame.Kind.data, stream: 1, payload: [0, 0x7F, 0xFF, 0xFF, 0xFF, 1, 2, 3])
             let answer = try await call(server, head, [large])
             #expect(answer.code == 8)
             #expect(
@@ -366,18 +372,19 @@ import Testing
     @Test func resetAfterAnEarlyAnswer() async throws {
         try await TestServer.run { server in
             let socket = try await server.socket()
-            await socket.send(Frame.preface)
+            await socket.send(WireFrame.preface)
             await socket.send(.settings(), .call("/etcdserverpb.KV/Nothing", stream: 1))
-            #expect(await socket.until { $0.frames.contains { $0.kind == Frame.Kind.reset } })
+            #expect(await socket.until { $0.frames.contains { $0.kind == WireFrame.Kind.reset } })
             let kinds = socket.frames.filter { $0.stream == 1 }.map(\.kind)
-            #expect(kinds == [Frame.Kind.headers, Frame.Kind.reset])
+            #expect(kinds == [WireFrame.Kind.headers, WireFrame.Kind.reset])
             #expect(socket.frames.last { $0.stream == 1 }?.errorCode == 0)
             // What was on its way to that stream does no harm.
             await socket.send(
                 .message([1], stream: 1), .call(AbuseTests.putPath, stream: 3),
                 .message([0x0A, 1, 0x61], stream: 3))
             #expect(
-                await socket.until { $0.frames.contains { $0.stream == 3 && $0.kind == Frame.Kind.data } })
+                await socket.until { $0.frames.contains { $0.stream == 3 && $0.kind == WireFrame.Kind.data } }
+            )
         }
     }
 }

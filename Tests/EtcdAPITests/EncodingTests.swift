@@ -2,6 +2,7 @@ import ConsensusTypes
 import NIOCore
 import NIOHPACK
 import Testing
+import TestSupport
 
 @testable import EtcdAPI
 
@@ -59,7 +60,7 @@ import Testing
             }
             var bytes: [UInt8] = []
             for message in messages {
-                bytes += [0] + Frame.big(UInt32(message.count)) + message
+                bytes += [0] + WireFrame.big(UInt32(message.count)) + message
             }
             var reader = MessageReader(maximumSizeBytes: 300)
             var found: [[UInt8]] = []

@@ -4,6 +4,7 @@ import KeyValueCore
 import NIOCore
 import SwiftProtobuf
 import Testing
+import TestSupport
 
 @testable import EtcdAPI
 
@@ -150,7 +151,7 @@ import Testing
     private static func body(_ framed: ByteBuffer) -> [UInt8] {
         let bytes = Array(framed.readableBytesView)
         #expect(bytes[0] == 0)
-        #expect(Array(bytes[1..<5]) == Frame.big(UInt32(bytes.count - 5)))
+        #expect(Array(bytes[1..<5]) == WireFrame.big(UInt32(bytes.count - 5)))
         return Array(bytes.dropFirst(5))
     }
 

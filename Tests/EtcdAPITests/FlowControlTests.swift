@@ -1,6 +1,7 @@
 import EtcdClient
 import Foundation
 import Testing
+import TestSupport
 
 @testable import EtcdAPI
 
@@ -23,7 +24,7 @@ import Testing
     @Test func watcherThatDoesNotRead() async throws {
         try await TestServer.run { server in
             let socket = try await server.socket()
-            await socket.send(Frame.preface)
+            await socket.send(WireFrame.preface)
             await socket.send(
                 .settings([(4, 0)]), .call("/etcdserverpb.Watch/Watch", stream: 1),
                 .message(FlowControlTests.watchAll, stream: 1, endStream: false))
@@ -49,7 +50,7 @@ import Testing
         }
     }
 
-    private static func responses(_ socket: RawSocket) -> [Etcdserverpb_WatchResponse] {
+    private static func responses(_ socket: WireConnection) -> [Etcdserverpb_WatchResponse] {
         guard let answer = try? RawAnswer(socket.frames) else { return [] }
         var responses: [Etcdserverpb_WatchResponse] = []
         var rest = answer.data[...]
@@ -64,7 +65,7 @@ import Testing
         return responses
     }
 
-    private static func revisions(_ socket: RawSocket) -> [Int64] {
+    private static func revisions(_ socket: WireConnection) -> [Int64] {
         responses(socket).flatMap { $0.events.map(\.kv.modRevision) }
     }
 
@@ -80,12 +81,12 @@ import Testing
             var progress = Etcdserverpb_WatchRequest()
             progress.progressRequest = Etcdserverpb_WatchProgressRequest()
             let socket = try await server.socket()
-            await socket.send(Frame.preface)
+            await socket.send(WireFrame.preface)
             await socket.send(
                 .settings([(4, 0)]), .call("/etcdserverpb.Watch/Watch", stream: 1),
                 .message(try watch.serializedBytes(), stream: 1, endStream: false),
                 .message(try progress.serializedBytes(), stream: 1, endStream: false), .ping())
-            #expect(await socket.until { $0.frames.contains { $0.kind == Frame.Kind.ping } })
+            #expect(await socket.until { $0.frames.contains { $0.kind == WireFrame.Kind.ping } })
             await socket.send(.windowUpdate(1 << 30), .windowUpdate(1 << 30, stream: 1))
             #expect(await socket.until { FlowControlTests.responses($0).contains { $0.watchID == -1 } })
             var delivered: Int64 = 1
@@ -108,7 +109,7 @@ import Testing
             let size = 500_000
             try await client.put("big", String(repeating: "v", count: size))
             let socket = try await server.socket()
-            await socket.send(Frame.preface)
+            await socket.send(WireFrame.preface)
             await socket.send(.settings([(4, 0)]))
             let reads = 100
             for number in 0..<reads {
@@ -136,7 +137,7 @@ import Testing
             let client = try await server.client()
             try await client.put("big", String(repeating: "v", count: 100_000))
             let socket = try await server.socket()
-            await socket.send(Frame.preface)
+            await socket.send(WireFrame.preface)
             await socket.send(.settings([(4, 0)]))
             for number in 0..<10 {
                 let stream = UInt32(number * 2 + 1)
@@ -147,7 +148,7 @@ import Testing
             // And one that never completes.
             await socket.send(
                 .call("/etcdserverpb.KV/Put", stream: 21),
-                Frame(kind: Frame.Kind.data, stream: 21, payload: [0, 0, 0, 1, 0, 1, 2]))
+                WireFrame(kind: WireFrame.Kind.data, stream: 21, payload: [0, 0, 0, 1, 0, 1, 2]))
             try await server.until("answers wait") { core, _ in
                 core.unsentBytes > 1_000_000 && core.bufferedRequestBytes == 7
             }
@@ -167,17 +168,17 @@ import Testing
         limits.maximumBufferedRequestBytesPerConnection = 100_000
         try await TestServer.run(limits: limits) { server in
             let socket = try await server.socket()
-            await socket.send(Frame.preface)
+            await socket.send(WireFrame.preface)
             await socket.send(.settings())
             for number in 0..<20 {
                 let stream = UInt32(number * 2 + 1)
                 await socket.send(
                     .call("/etcdserverpb.KV/Put", stream: stream),
-                    Frame(
-                        kind: Frame.Kind.data, stream: stream,
-                        payload: [0] + Frame.big(1 << 20) + [UInt8](repeating: 0, count: 10_000)))
+                    WireFrame(
+                        kind: WireFrame.Kind.data, stream: stream,
+                        payload: [0] + WireFrame.big(1 << 20) + [UInt8](repeating: 0, count: 10_000)))
             }
-            #expect(await socket.until { $0.frames.contains { $0.kind == Frame.Kind.reset } })
+            #expect(await socket.until { $0.frames.contains { $0.kind == WireFrame.Kind.reset } })
             #expect(try await server.withCore { $0.bufferedRequestBytes } <= 100_000)
             try await server.expectAlive()
         }
@@ -192,7 +193,7 @@ import Testing
             let client = try await server.client()
             try await client.put("big", String(repeating: "v", count: 60_000))
             let socket = try await server.socket()
-            await socket.send(Frame.preface)
+            await socket.send(WireFrame.preface)
             await socket.send(.settings([(4, 0)]))
             await socket.send(
                 .call("/etcdserverpb.KV/Range", stream: 1),
@@ -228,7 +229,7 @@ import Testing
             try await client.put("big", String(repeating: "v", count: 150_000))
             try await client.put("small", "s")
             let socket = try await server.socket()
-            await socket.send(Frame.preface)
+            await socket.send(WireFrame.preface)
             await socket.send(.settings([(4, 0)]))
             for stream: UInt32 in [1, 3] {
                 await socket.send(
@@ -241,7 +242,7 @@ import Testing
             // The other one still hoards.
             #expect(try await server.withCore { $0.unsentBytes } > 150_000)
             #expect(await socket.untilClosed())
-            #expect(socket.frames.first { $0.kind == Frame.Kind.goAway }?.errorCode == 11)
+            #expect(socket.frames.first { $0.kind == WireFrame.Kind.goAway }?.errorCode == 11)
             try await server.until("nothing is left") { core, _ in core.unsentBytes == 0 }
         }
     }
@@ -251,12 +252,14 @@ import Testing
         limits.requestTimeoutMilliseconds = 50
         try await TestServer.run(limits: limits) { server in
             let socket = try await server.socket()
-            await socket.send(Frame.preface)
+            await socket.send(WireFrame.preface)
             await socket.send(
                 .settings(), .call("/etcdserverpb.KV/Put", stream: 1),
-                Frame(kind: Frame.Kind.data, stream: 1, payload: [0, 0, 0, 0, 9, 1]))
+                WireFrame(kind: WireFrame.Kind.data, stream: 1, payload: [0, 0, 0, 0, 9, 1]))
             #expect(
-                await socket.until { $0.frames.contains { $0.stream == 1 && $0.kind == Frame.Kind.headers } })
+                await socket.until {
+                    $0.frames.contains { $0.stream == 1 && $0.kind == WireFrame.Kind.headers }
+                })
             let answer = try RawAnswer(socket.frames)
             #expect(answer.code == 4, "\(answer)")
         }
@@ -292,7 +295,7 @@ import Testing
             let client = try await server.client()
             try await client.put("big", String(repeating: "v", count: 60_000))
             let socket = try await server.socket()
-            await socket.send(Frame.preface)
+            await socket.send(WireFrame.preface)
             await socket.send(.settings([(4, 0)]))
             for stream: UInt32 in [1, 3, 5] {
                 await socket.send(
@@ -301,7 +304,7 @@ import Testing
             }
             #expect(
                 await socket.until {
-                    $0.frames.contains { $0.stream == 5 && $0.flags & Frame.endStream != 0 }
+                    $0.frames.contains { $0.stream == 5 && $0.flags & WireFrame.endStream != 0 }
                 })
             let answer = try RawAnswer(socket.frames, stream: 5)
             #expect(answer.code == 8)

@@ -1,5 +1,6 @@
 import EtcdClient
 import Testing
+import TestSupport
 
 @testable import EtcdAPI
 

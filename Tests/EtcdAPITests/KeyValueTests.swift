@@ -3,6 +3,7 @@ import Foundation
 import KeyValueCore
 import ReplicaRuntime
 import Testing
+import TestSupport
 
 @testable import EtcdAPI
 
@@ -223,12 +224,14 @@ import Testing
         try await TestServer.run { server in
             try await server.with { $0.isHolding = true }
             let socket = try await server.socket()
-            await socket.send(Frame.preface)
+            await socket.send(WireFrame.preface)
             await socket.send(
                 .settings(), .call("/etcdserverpb.KV/Put", stream: 1, extra: [("grpc-timeout", "30m")]),
                 .message([0x0A, 1, 0x61], stream: 1))
             #expect(
-                await socket.until { $0.frames.contains { $0.stream == 1 && $0.kind == Frame.Kind.headers } })
+                await socket.until {
+                    $0.frames.contains { $0.stream == 1 && $0.kind == WireFrame.Kind.headers }
+                })
             // The held answers come too late and go nowhere.
             try await server.with { $0.release() }
             try await server.expectAlive()

@@ -3,6 +3,7 @@ import Foundation
 import KeyValueCore
 import ReplicaRuntime
 import Testing
+import TestSupport
 
 @testable import EtcdAPI
 
@@ -139,11 +140,13 @@ import Testing
         try await TestServer.run { server in
             try await server.with { $0.leader = nil }
             let socket = try await server.socket()
-            await socket.send(Frame.preface)
+            await socket.send(WireFrame.preface)
             await socket.send(
                 .settings(), .call("/etcdserverpb.Watch/Watch", stream: 1, extra: [("hasleader", "true")]))
             #expect(
-                await socket.until { $0.frames.contains { $0.stream == 1 && $0.kind == Frame.Kind.headers } })
+                await socket.until {
+                    $0.frames.contains { $0.stream == 1 && $0.kind == WireFrame.Kind.headers }
+                })
             let headers = try #require(socket.frames.first { $0.stream == 1 })
             #expect(
                 String(decoding: headers.payload, as: UTF8.self).contains("grpc-message")

@@ -1,20 +1,21 @@
 import NIOCore
 import NIOHPACK
+import TestSupport
 
 /// What a server said on one stream, its headers decoded.
 struct RawAnswer {
     var headers: [String: String] = [:]
     var data: [UInt8] = []
 
-    init(_ frames: [Frame], stream: UInt32 = 1) throws {
+    init(_ frames: [WireFrame], stream: UInt32 = 1) throws {
         var decoder = HPACKDecoder(allocator: ByteBufferAllocator())
         for frame in frames {
-            if frame.kind == Frame.Kind.headers {
+            if frame.kind == WireFrame.Kind.headers {
                 var block = ByteBuffer(bytes: frame.payload)
                 let fields = try decoder.decodeHeaders(from: &block)
                 guard frame.stream == stream else { continue }
                 for (name, value, _) in fields { headers[name] = value }
-            } else if frame.kind == Frame.Kind.data, frame.stream == stream {
+            } else if frame.kind == WireFrame.Kind.data, frame.stream == stream {
                 data += frame.payload
             }
         }

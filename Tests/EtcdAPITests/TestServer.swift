@@ -79,8 +79,8 @@ final class TestServer: Sendable {
         try await EtcdClient.connect(host: "127.0.0.1", port: port)
     }
 
-    func socket() async throws -> RawSocket {
-        try await RawSocket.connect(port: port)
+    func socket() async throws -> WireConnection {
+        try await WireConnection.connect(port: port)
     }
 
     /// The server still answers someone new.

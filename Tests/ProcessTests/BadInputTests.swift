@@ -3,6 +3,7 @@ import EtcdClient
 import Foundation
 import NIOCore
 import Testing
+import TestSupport
 
 extension ProcessTests {
     /// What no client and no node of good will sends, to a node of a running cluster. Each ends with a clear
@@ -49,7 +50,7 @@ extension ProcessTests {
                         Array("HOLDFAST".utf8), Array("GET /".utf8),
                     ]
                     let port = round % 2 == 0 ? node.clientPort : node.peerPort
-                    let connection = try await WireConnection.open(port: port)
+                    let connection = try await WireConnection.connect(port: port)
                     await connection.send(beginnings[round / 2 % beginnings.count] + noise)
                     // Some wait for the server to close, others go first.
                     if round % 3 != 0 { await connection.close() }
@@ -63,7 +64,7 @@ extension ProcessTests {
         private func idleConnections(_ count: Int, ports: [Int]) async throws -> [WireConnection] {
             var connections: [WireConnection] = []
             for number in 0..<count {
-                connections.append(try await .open(port: ports[number % ports.count]))
+                connections.append(try await .connect(port: ports[number % ports.count]))
             }
             return connections
         }
@@ -78,19 +79,19 @@ extension ProcessTests {
                     [0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0],
                 ]
                 for head in heads {
-                    let connection = try await WireConnection.open(port: node.peerPort)
+                    let connection = try await WireConnection.connect(port: node.peerPort)
                     await connection.send(magic + head)
-                    try await connection.untilClosed()
+                    try await connection.requireClosed()
                 }
                 for count in 0..<20 {
-                    let connection = try await WireConnection.open(port: node.peerPort)
+                    let connection = try await WireConnection.connect(port: node.peerPort)
                     await connection.send(Array((magic + heads[1]).prefix(count)))
                     await connection.close()
                 }
-                let flood = try await WireConnection.open(port: node.peerPort)
+                let flood = try await WireConnection.connect(port: node.peerPort)
                 flood.push(
                     magic + [0xFF, 0xFF, 0xFF, 0x3F, 3, 0, 0, 0] + [UInt8](repeating: 7, count: 64 << 20))
-                try await flood.untilClosed()
+                try await flood.requireClosed()
             }
         }
 
@@ -101,13 +102,13 @@ extension ProcessTests {
                     + WireFrame.call(Self.putPath, stream: 1).bytes
                     + WireFrame.message([0x0A, 1, 0x78], stream: 1).bytes
                 for count in 0..<whole.count {
-                    let connection = try await WireConnection.open(port: node.clientPort)
+                    let connection = try await WireConnection.connect(port: node.clientPort)
                     await connection.send(Array(whole.prefix(count)))
                     await connection.close()
                 }
                 let oversized = try await WireConnection.openHTTP2(port: node.clientPort)
                 await oversized.send([0xFF, 0xFF, 0xFF, 0, 0, 0, 0, 0, 1])
-                try await oversized.untilClosed()
+                try await oversized.requireClosed()
                 #expect(oversized.frames.contains { $0.kind == WireFrame.Kind.goAway })
                 let client = try await node.connect()
                 #expect(try await client.get("x") == nil, "half a put was carried out")
@@ -128,7 +129,7 @@ extension ProcessTests {
                                 + WireFrame.reset(stream).bytes
                         })
                 }
-                try await connection.untilClosed()
+                try await connection.requireClosed()
                 let goAway = connection.frames.last { $0.kind == WireFrame.Kind.goAway }
                 #expect(goAway?.payload.suffix(from: 4).first { $0 != 0 } == 11, "not ENHANCE_YOUR_CALM")
             }
@@ -140,12 +141,12 @@ extension ProcessTests {
             try await attack { node in
                 let connection = try await WireConnection.openHTTP2(port: node.clientPort)
                 await connection.send(WireFrame.call(Self.putPath, stream: 1, flags: 0))
-                let payload = areEmpty ? [] : WireFrame.field("x", String(repeating: "y", count: 120))
+                let payload = areEmpty ? [] : WireFrame.literal("x", String(repeating: "y", count: 120))
                 let more = WireFrame(kind: WireFrame.Kind.continuation, stream: 1, payload: payload).bytes
                 for _ in 0..<2_000 where !connection.isClosed {
                     await connection.send((0..<50).flatMap { _ in more })
                 }
-                try await connection.untilClosed()
+                try await connection.requireClosed()
             }
         }
 

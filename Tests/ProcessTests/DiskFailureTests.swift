@@ -1,6 +1,7 @@
 import EtcdAPI
 import EtcdClient
 import Foundation
+import HoldfastChaos
 import Testing
 import TestSupport
 
@@ -30,7 +31,7 @@ extension ProcessTests {
             defer { node.kill() }
             let arguments = node.arguments(initialCluster: "n1=\(node.peerURL)", options: [])
             let traced = try ChildProcess(
-                Programs.find("strace")!,
+                testing: Programs.find("strace")!,
                 [
                     "-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e",
                     "inject=fdatasync:error=EIO:when=12+", Programs.holdfast.get(),

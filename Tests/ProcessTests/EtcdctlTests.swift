@@ -1,4 +1,5 @@
 import Foundation
+import HoldfastChaos
 import Testing
 
 extension ProcessTests {
@@ -38,7 +39,7 @@ extension ProcessTests {
             func start(_ arguments: String...) throws -> ChildProcess {
                 let path = cluster.directory.path + "/etcdctl-" + UUID().uuidString
                 return try ChildProcess(
-                    Programs.etcdctl ?? "", arguments, outputPath: path, errorPath: path + ".err",
+                    testing: Programs.etcdctl ?? "", arguments, outputPath: path, errorPath: path + ".err",
                     environment: environment)
             }
 

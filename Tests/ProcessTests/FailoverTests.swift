@@ -1,6 +1,7 @@
 import EtcdAPI
 import EtcdClient
 import Foundation
+import HoldfastChaos
 import Testing
 import TestSupport
 
@@ -121,7 +122,7 @@ extension ProcessTests {
 
         private func startDev(_ directory: TemporaryDirectory, basePort: Int) async throws -> ChildProcess {
             let process = try ChildProcess(
-                Programs.holdfast.get(),
+                testing: Programs.holdfast.get(),
                 [
                     "dev", "--nodes", "3", "--base-port", "\(basePort)", "--data-dir",
                     directory.path + "/data",

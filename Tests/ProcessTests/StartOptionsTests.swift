@@ -1,4 +1,5 @@
 import Foundation
+import HoldfastChaos
 import Testing
 import TestSupport
 

@@ -12,7 +12,7 @@ extension ProcessTests {
     /// The rows of a failed sync and a full disk are ``DiskFailureTests``.
     @Suite struct StorageTableTests {
         enum Damage: String, CaseIterable, Sendable {
-            case lastRecordTorn, blockZeroed, bitFlipped, anchorAndEndLost, directoryLost
+            case lastRecordTorn, blockZeroed, bitFlipped, anchorAndEndLost, identityLost, directoryLost
 
             /// What B must say of it.
             var says: [String] {
@@ -20,6 +20,7 @@ extension ProcessTests {
                 case .lastRecordTorn: ["write-ahead log: ", "lacks "]
                 case .blockZeroed, .bitFlipped: ["is damaged at byte", "lacks "]
                 case .anchorAndEndLost: ["write-ahead log: ", "waits for a leader"]
+                case .identityLost: ["IDENTITY is damaged at byte 4096", "waits for a leader"]
                 case .directoryLost: ["knows another data directory of this node", "waits for a leader"]
                 }
             }
@@ -29,6 +30,33 @@ extension ProcessTests {
 
         @Test(.timeLimit(.minutes(2)), arguments: Damage.allCases)
         func nothingIsLost(damage: Damage) async throws {
+            try await nothingIsLost(says: damage.says) { cluster, second in
+                try apply(damage, to: second)
+                try cluster.start(second)
+            }
+        }
+
+        /// The device fails to read the segment when B starts, from its first batch on and for some twenty
+        /// thousand reads: all of the batches, and half of the room behind them, time and again.
+        @Test(
+            .enabled(if: Programs.find("strace") != nil, "strace makes reads fail; it is not installed"),
+            .timeLimit(.minutes(3)))
+        func anUnreadableSegment() async throws {
+            let says = [".segment is damaged at byte 64: unreadable", "lacks "]
+            try await nothingIsLost(says: says) { cluster, second in
+                let segment = try #require(try DataFiles(directory: second.dataDirectory).lastSegment)
+                try second.start(
+                    cluster.arguments(of: second), strace: Programs.find("strace")!,
+                    failing: [
+                        "-P", "\(second.dataDirectory)/\(segment.name)", "-e", "trace=pread64", "-e",
+                        "inject=pread64:error=EIO:when=2..20000",
+                    ])
+            }
+        }
+
+        private func nothingIsLost(
+            says: [String], startDamaged: (TestCluster, TestNode) throws -> Void
+        ) async throws {
             try await TestCluster.run(size: 3, options: Self.options) { cluster in
                 let (first, second, third) = (cluster.nodes[0], cluster.nodes[1], cluster.nodes[2])
                 try await first.put("before", "any fault")
@@ -43,11 +71,10 @@ extension ProcessTests {
                 await client.close()
                 #expect(try await second.stop() == .code(0))
                 #expect(try await first.stop() == .code(0))
-                try apply(damage, to: second)
 
                 try cluster.start(third)
-                try cluster.start(second)
-                for text in damage.says {
+                try startDamaged(cluster, second)
+                for text in says {
                     _ = try await waitFor(
                         "n2 does not say '\(text)': \(second.lastLogLines)", within: .seconds(20)
                     ) {
@@ -181,6 +208,9 @@ extension ProcessTests {
                 try files.flipping(segment.name, at: used / 2, mask: 16).write(to: node.dataDirectory)
             case .anchorAndEndLost:
                 try files.zeroing(segment.name, used - 150..<used).removing("log/ANCHOR")
+                    .write(to: node.dataDirectory)
+            case .identityLost:
+                try files.flipping("IDENTITY", at: 33, mask: 1).flipping("IDENTITY", at: 4_096 + 50, mask: 1)
                     .write(to: node.dataDirectory)
             case .directoryLost:
                 try FileManager.default.removeItem(atPath: node.dataDirectory)

@@ -61,7 +61,7 @@ import Testing
         // A disk that is put back has a scenario of its own, in which nothing else goes wrong.
         let kinds = FaultKind.allCases.filter { $0 != .rollBack }
         plan.rates = kinds.map { kind in
-            let isLoss = [.damage, .lostWrite, .misdirectedWrite, .wipe].contains(kind)
+            let isLoss = [.damage, .lostWrite, .misdirectedWrite, .wipe, .lyingSync].contains(kind)
             return FaultRate(
                 kind, everyMilliseconds: 2_500, forMilliseconds: 300, amount: isLoss ? 0 : 20,
                 target: isLoss ? .victim : .anyNode)
@@ -77,5 +77,23 @@ import Testing
         #expect(outcome.faults.lostMessages > 0)
         #expect(outcome.faults.duplicatedMessages > 0)
         #expect(outcome.faults.reorderedMessages > 0)
+    }
+
+    /// While a cluster forms for the first time a node loses its records of peers and its log, over and over,
+    /// and a peer that was away meanwhile has nobody who can vouch for it alone.
+    @Test func damageWhileAClusterFormsEndsInALeader() throws {
+        var settings = SimulationSettings(seed: 17_187)
+        settings.faults = try FaultList(
+            parsing: """
+                loss at=0 amount=57
+                duplication at=0 amount=91
+                reordering at=0 amount=99
+                damage at=154745 for=1569628 nodes=0 amount=7
+                pause at=992227 for=4772812 nodes=1
+                damage at=2799748 for=753131 nodes=0 amount=8
+                damage at=5638750 for=8595 nodes=0 amount=11
+                """
+        ).faults
+        #expect(Simulation.run(settings).failure == nil)
     }
 }

@@ -1,3 +1,4 @@
+import ConsensusTypes
 import HoldfastSimulation
 import Testing
 
@@ -22,6 +23,40 @@ import Testing
         job.stepCount = 3_000
         let outcome = SimulationTool.run(job)
         #expect(outcome.failure == nil, "\(job.command)")
+    }
+
+    /// Branches that random runs hardly ever reach, each by the scenario that is made for it.
+    @Test(arguments: [
+        ("append-amid-snapshot", RarePath.snapshotKeepsSuffix, 8),
+        ("full-disk", .appendRefusedWithoutRoom, 6), ("second-process", .copyOfNodeRefused, 4),
+    ])
+    func aScenarioReachesItsBranch(name: String, path: RarePath, seedCount: UInt64) {
+        var job = SimulationJob()
+        job.scenario = name
+        var isReached = false
+        for seed in 1...seedCount where !isReached {
+            job.seed = seed
+            let outcome = SimulationTool.run(job)
+            #expect(outcome.failure == nil, "\(job.command)")
+            isReached = outcome.rarePaths.contains(path)
+        }
+        #expect(isReached, "\(path) by \(name)")
+    }
+
+    /// What runs beside a node on a copy of its disk is found out and ends; a power cut takes away what syncs
+    /// did not make durable.
+    @Test func secondProcessesAndLiesAreCounted() {
+        var job = SimulationJob()
+        job.scenario = "second-process"
+        job.stepCount = 8_000
+        let second = SimulationTool.run(job).faults
+        #expect(second.secondProcesses > 0)
+        #expect(second.refusedSecondProcesses == second.secondProcesses)
+        #expect(second.text.contains("second processes"))
+        job.scenario = "lying-sync"
+        let lies = SimulationTool.run(job).faults
+        #expect(lies.powerCutsAfterLies > 0)
+        #expect(lies.text.contains("power cuts after lying syncs"))
     }
 
     @Test func aJobSaysWhatIsWrongWithIt() {

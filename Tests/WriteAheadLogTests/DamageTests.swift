@@ -86,20 +86,6 @@ struct DamageTests {
         }
     }
 
-    @Test("a part that the device cannot read is named")
-    func unreadable() throws {
-        let (fileSystem, model) = try makeLog(seed: 5, steps: 20, closes: false)
-        fileSystem.setUnreadable(segmentPath(1), 1_000..<1_001)
-        do throws(WriteAheadLogError) {
-            _ = try openLog(fileSystem)
-            Issue.record("the segment was read")
-        } catch {
-            #expect("\(error)".contains("cannot read \(segmentPath(1)) at byte 1000"))
-        }
-        fileSystem.setUnreadable(segmentPath(1), nil)
-        #expect(LogModel(try openLog(fileSystem).groups) == model)
-    }
-
     @Test("a refusal changes nothing on the disk")
     func refusalIsReadOnly() throws {
         let (fileSystem, _) = try makeLog(seed: 5, steps: 20, closes: false)

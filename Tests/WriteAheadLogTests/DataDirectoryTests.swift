@@ -84,41 +84,113 @@ struct DataDirectoryTests {
         withExtendedLifetime(directory) {}
     }
 
-    @Test("any flipped bit, any cut of the identity is named")
-    func damage() throws {
+    /// Opens a directory whose `IDENTITY` has these bytes, and answers what the start says of them.
+    private func openDamaged(
+        _ original: SimulatedFileSystem, _ damaged: [UInt8]
+    ) throws -> Result<DataDirectory, DataDirectoryError> {
+        let fileSystem = original.copy()
+        try replace(path.appending("IDENTITY"), with: damaged, fileSystem)
+        do throws(DataDirectoryError) {
+            return .success(try open(fileSystem))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    @Test("any flipped bit, any cut of the identity: it is named, and the other copy is used")
+    func singleDamage() throws {
         let original = SimulatedFileSystem(seed: 1)
-        _ = try openAll(original)
+        let id = try openAll(original).directory.directoryID
         let file = path.appending("IDENTITY")
         let bytes = try contents(file, original)
-        func expectDamaged(_ damaged: [UInt8]) throws {
+        #expect(bytes.count == 8_192)
+        func expectMadeUpFor(_ damaged: [UInt8], _ copies: ClosedRange<Int>) throws {
+            let directory = try openDamaged(original, damaged).get()
+            #expect(directory.directoryID == id && directory.startCount == 2 && !directory.isNew)
+            #expect(directory.damages.count == 1)
+            guard case .damaged(file, let offset, _)? = directory.damages.first else {
+                Issue.record("\(directory.damages)")
+                return
+            }
+            #expect(copies.contains(offset / 4_096) && "\(directory.damages[0])".contains("byte \(offset)"))
+        }
+        let used = [0..<73, 4_096..<4_169]
+        for offset in used.joined() {
+            var damaged = bytes
+            damaged[offset] ^= 1 << UInt8(offset % 8)
+            try expectMadeUpFor(damaged, offset / 4_096...offset / 4_096)
+        }
+        for size in stride(from: 4_096, to: 4_168, by: 1) {
+            try expectMadeUpFor(Array(bytes[..<size]), 1...2)
+        }
+        // One copy in the other's place is none.
+        try expectMadeUpFor(Array(bytes[4_096...]) + Array(bytes[4_096...]), 0...0)
+    }
+
+    @Test("with both copies damaged the identity is named, or the directory is taken for a wiped one")
+    func bothDamaged() throws {
+        let original = SimulatedFileSystem(seed: 1)
+        try openAll(original).directory.markAdmitted()
+        original.restart(after: .process)
+        let file = path.appending("IDENTITY")
+        let bytes = try contents(file, original)
+        var damages = (0..<60).map { Array(bytes[..<$0]) }
+        for offset in 0..<60 {
+            var damaged = bytes
+            damaged[offset] ^= 4
+            damaged[4_155 - offset] ^= 8
+            damages.append(damaged)
+        }
+        for damaged in damages {
+            guard case .failure(.damaged(file, let offset, _)) = try openDamaged(original, damaged) else {
+                Issue.record("damage was not noticed")
+                continue
+            }
+            #expect(offset <= 60)
             let fileSystem = original.copy()
             try replace(file, with: damaged, fileSystem)
-            do throws(DataDirectoryError) {
-                _ = try open(fileSystem)
-                Issue.record("damage was not noticed")
-            } catch {
-                guard case .damaged(file, let offset, _) = error else {
-                    Issue.record("\(error)")
-                    return
-                }
-                #expect("\(error)".contains("\(file)") && "\(error)".contains("byte \(offset)"))
-            }
+            let directory = try DataDirectory.open(
+                path, identity: identity, newDirectoryID: DirectoryID(77), replacesLostIdentity: true,
+                fileSystem: fileSystem)
+            #expect(directory.directoryID == DirectoryID(77) && directory.startCount == 1)
+            #expect(!directory.isAdmitted && !directory.isNew && directory.damages.count == 2)
+            // The log is still there, and must be.
+            _ = try directory.openLog(options: WriteAheadLogOptions(segmentSizeBytes: 4_096))
+            fileSystem.restart(after: .power)
+            let again = try open(fileSystem)
+            #expect(again.directoryID == DirectoryID(77) && again.startCount == 2 && !again.isAdmitted)
         }
-        for offset in bytes.indices {
-            for bit in 0..<8 {
-                var damaged = bytes
-                damaged[offset] ^= 1 << UInt8(bit)
-                try expectDamaged(damaged)
-            }
-            try expectDamaged(Array(bytes[..<offset]))
-        }
-        try expectDamaged(bytes + [0])
-        var later = Array(bytes.dropLast(4))
+        var later = Array(bytes[..<68])
         later[8] = 9
-        later.appendLittleEndian(Checksum.crc32c(later))
-        try replace(file, with: later, original)
-        #expect(throws: DataDirectoryError.unsupportedVersion(file: file, found: 9, supported: 2)) {
-            try open(original)
+        later[12] = 72
+        later.appendLittleEndian(Checksum.crc32c(later, continuing: Checksum.crc32c(0, 0)))
+        let written = later + [UInt8](repeating: 0, count: 8_192 - later.count)
+        guard
+            case .failure(.unsupportedVersion(file, found: 9, supported: 3)) =
+                try openDamaged(original, written)
+        else {
+            Issue.record("a later version was not told from damage")
+            return
+        }
+    }
+
+    @Test("a write of the identity that the device loses, or puts elsewhere, takes one copy at most")
+    func lostWrites() throws {
+        for fault in [SimulatedFault.lose, .misdirect(to: 1)] {
+            for number in 0..<2 {
+                let fileSystem = SimulatedFileSystem(seed: 1)
+                let id = try openAll(fileSystem).directory.directoryID
+                fileSystem.restart(after: .process)
+                // The first passes unharmed where the second is meant.
+                for place in 0...number {
+                    fileSystem.injectOnce(
+                        place == number ? fault : .none, into: .write, of: path.appending("IDENTITY.partial"))
+                }
+                _ = try open(fileSystem)
+                fileSystem.restart(after: .power)
+                let directory = try open(fileSystem)
+                #expect(directory.directoryID == id && directory.startCount == 3)
+            }
         }
     }
 
@@ -189,7 +261,7 @@ struct DataDirectoryTests {
             let wasUpgraded = directory.startCount == 2
             #expect(directory.directoryID == DirectoryID(wasUpgraded ? 77 : 88))
             #expect(directory.startCount == 1 || wasUpgraded)
-            #expect(try contents(path.appending("IDENTITY"), fileSystem)[8] == 2)
+            #expect(try contents(path.appending("IDENTITY"), fileSystem)[8] == 3)
             if !crashed {
                 #expect(wasUpgraded)
                 break

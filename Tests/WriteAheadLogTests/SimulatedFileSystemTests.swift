@@ -114,11 +114,52 @@ struct SimulatedFileSystemTests {
         #expect(
             try file.readBytes(4_096, at: 0) == [UInt8](repeating: 1, count: 100)
                 + .init(repeating: 0, count: 3_996))
-        fileSystem.setUnreadable(path, 50..<51)
-        #expect(throws: FileSystemError(operation: .read, path: path, code: .ioError, offset: 50)) {
-            try file.readBytes(51, at: 0)
+    }
+
+    @Test("a block that the device cannot read fails reads and parts of writes until all of it is written")
+    func unreadableBlocks() throws {
+        let (fileSystem, file) = try make(3)
+        try file.write([UInt8](repeating: 1, count: 10_000), at: 0)
+        try file.synchronize()
+        try fileSystem.synchronizeDirectory(path.removingLastComponent())
+        #expect(try fileSystem.makeUnreadable(path, 5_000..<5_001) == 4_096..<8_192)
+        #expect(try fileSystem.makeUnreadable(path, 10_000..<10_001) == nil)
+        #expect(throws: FileSystemError(operation: .read, path: path, code: .ioError, offset: 4_096)) {
+            try file.readBytes(4_097, at: 0)
         }
-        #expect(try file.readBytes(50, at: 0).count == 50)
+        #expect(throws: FileSystemError(operation: .read, path: path, code: .ioError, offset: 8_191)) {
+            try file.readBytes(1, at: 8_191)
+        }
+        #expect(try file.readBytes(4_096, at: 0).count == 4_096)
+        #expect(try file.readBytes(4_096, at: 8_192).count == 1_808)
+        // The rest of the block would have to be read first.
+        #expect(throws: FileSystemError(operation: .write, path: path, code: .ioError)) {
+            try file.write([1, 2, 3], at: 6_000)
+        }
+        let whole = [UInt8](repeating: 2, count: 4_096)
+        try file.write(whole, at: 4_096)
+        #expect(try file.readBytes(4_096, at: 4_096) == whole)
+        fileSystem.restart(after: .power)
+        let again = try fileSystem.open(path, .readWrite)
+        #expect(throws: FileSystemError.self) { try again.readBytes(1, at: 4_096) }
+        try again.write(whole, at: 4_096)
+        try again.synchronize()
+        fileSystem.restart(after: .power)
+        #expect(try fileSystem.open(path, .read).readBytes(4_096, at: 4_096) == whole)
+    }
+
+    @Test("what the device cannot read stays with the file under another name, and in copies of the disk")
+    func unreadableBlocksMove() throws {
+        let (fileSystem, file) = try make(3)
+        try file.write([UInt8](repeating: 1, count: 100), at: 0)
+        #expect(try fileSystem.makeUnreadable(path) == 0..<2_048)
+        let other = path.removingLastComponent().appending("other")
+        try fileSystem.rename(path, to: other)
+        let copy = fileSystem.copy()
+        #expect(throws: FileSystemError.self) { try copy.open(other, .read).readBytes(1, at: 0) }
+        try fileSystem.makeReadable(other)
+        #expect(try fileSystem.open(other, .read).readBytes(100, at: 0).count == 100)
+        #expect(throws: FileSystemError.self) { try copy.open(other, .read).readBytes(1, at: 0) }
     }
 
     @Test("the same seed gives the same crash")

@@ -6,13 +6,13 @@ import Synchronization
     import Darwin
 #endif
 
-/// A process that the run started, in a process group of its own so that Ctrl-C does not reach it.
-final class ChildProcess: Sendable {
-    enum Ending: Hashable, Sendable, CustomStringConvertible {
+/// A process that this one started. With a group of its own Ctrl-C does not reach it.
+package final class ChildProcess: Sendable {
+    package enum Ending: Hashable, Sendable, CustomStringConvertible {
         case code(Int32)
         case signal(Int32)
 
-        var description: String {
+        package var description: String {
             switch self {
             case .code(let code): "exit code \(code)"
             case .signal(let number): "signal \(number)"
@@ -20,25 +20,40 @@ final class ChildProcess: Sendable {
         }
     }
 
-    let processID: pid_t
+    package let processID: pid_t
+    package let outputPath: String
+    package let errorPath: String
+    private let diesWithValue: Bool
     private let known = Mutex<Ending?>(nil)
 
-    /// Output is appended to the file. `input` is a descriptor that becomes standard input.
-    init(
-        _ executable: String, _ arguments: [String], outputPath: String, input: Int32? = nil
+    /// - Parameters:
+    ///   - outputPath: what the process says is appended to this file.
+    ///   - errorPath: the same for its errors; the same file where it is `nil`.
+    ///   - inputPath: what it reads, unless `input` is a descriptor that becomes its standard input.
+    ///   - environment: variables besides this process's, or instead of them.
+    ///   - diesWithValue: whether the process is killed when this value goes.
+    package init(
+        _ executable: String, _ arguments: [String], outputPath: String, errorPath: String? = nil,
+        inputPath: String = "/dev/null", input: Int32? = nil, environment: [String: String] = [:],
+        hasOwnGroup: Bool = true, diesWithValue: Bool = false
     ) throws(ChaosFailure) {
+        self.outputPath = outputPath
+        self.errorPath = errorPath ?? outputPath
+        self.diesWithValue = diesWithValue
         var actions = Self.makeFileActions()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         if let input {
             posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO)
         } else {
-            posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+            posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, inputPath, O_RDONLY, 0)
         }
-        posix_spawn_file_actions_addopen(
-            &actions, STDOUT_FILENO, outputPath, O_WRONLY | O_CREAT | O_APPEND, 0o644)
-        posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
+        let flags = O_WRONLY | O_CREAT | O_APPEND
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, outputPath, flags, 0o644)
+        posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, self.errorPath, flags, 0o644)
         #if canImport(Glibc)
+            // Sockets that this process has open must not live on in the child: a port that was closed would
+            // still be listened on.
             for descriptor: Int32 in 3..<1_024 {
                 posix_spawn_file_actions_addclose(&actions, descriptor)
             }
@@ -49,22 +64,46 @@ final class ChildProcess: Sendable {
         defer { posix_spawnattr_destroy(&attributes) }
         var noSignals = sigset_t()
         sigemptyset(&noSignals)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK))
+        let group = hasOwnGroup ? POSIX_SPAWN_SETPGROUP : 0
+        posix_spawnattr_setflags(&attributes, Int16(group | POSIX_SPAWN_SETSIGMASK))
         posix_spawnattr_setpgroup(&attributes, 0)
         posix_spawnattr_setsigmask(&attributes, &noSignals)
 
         var pointers = ([executable] + arguments).map { strdup($0) } + [nil]
-        defer { pointers.forEach { free($0) } }
+        var values = Self.variables(environment).map { strdup($0) } + [nil]
+        defer {
+            pointers.forEach { free($0) }
+            values.forEach { free($0) }
+        }
         var processID: pid_t = 0
-        let code = posix_spawn(&processID, executable, &actions, &attributes, &pointers, environ)
+        let code = posix_spawn(&processID, executable, &actions, &attributes, &pointers, &values)
         guard code == 0 else {
             throw ChaosFailure("cannot start \(executable): \(errorText(code))")
         }
         self.processID = processID
     }
 
+    deinit {
+        guard diesWithValue, ending == nil else { return }
+        kill(processID, SIGKILL)
+        var status: Int32 = 0
+        waitpid(processID, &status, 0)
+    }
+
+    /// This process's variables with others added, or in the place of those of the same name.
+    private static func variables(_ added: [String: String]) -> [String] {
+        var result = added.map { "\($0.key)=\($0.value)" }.sorted()
+        var next = environ
+        while let variable = next.pointee {
+            let text = String(cString: variable)
+            if added[String(text.prefix { $0 != "=" })] == nil { result.append(text) }
+            next += 1
+        }
+        return result
+    }
+
     /// How the process ended; `nil` while it runs.
-    var ending: Ending? {
+    package var ending: Ending? {
         known.withLock { known in
             if let known { return known }
             var status: Int32 = 0
@@ -76,7 +115,7 @@ final class ChildProcess: Sendable {
     }
 
     /// Does nothing where the process is known to have ended, because its id may be another's by then.
-    func send(_ signal: Int32) {
+    package func send(_ signal: Int32) {
         known.withLock { known in
             if known == nil { _ = kill(processID, signal) }
         }
@@ -84,7 +123,7 @@ final class ChildProcess: Sendable {
 
     /// Sends SIGKILL where the process has not ended by itself in time.
     @discardableResult
-    func waitForEnd(milliseconds: Int) async -> Ending {
+    package func waitForEnd(milliseconds: Int) async -> Ending {
         if let ending = await poll(forMilliseconds: milliseconds, everyMilliseconds: 2, { ending }) {
             return ending
         }

@@ -6,6 +6,8 @@ import NIOCore
 final class ProxyPipe {
     /// Beyond this no more is read, so that whoever sends notices as with a full socket.
     static let maximumQueuedBytes = 1 << 20
+    /// A slow link's bytes come in pieces of this long, rather than as they were read.
+    private static let pieceMilliseconds = 20
 
     private enum Item {
         case bytes(ByteBuffer)
@@ -20,6 +22,8 @@ final class ProxyPipe {
     private var queue: CircularBuffer<(at: NIODeadline, item: Item)> = []
     private var queuedBytes = 0
     private var lastAt = NIODeadline.uptimeNanoseconds(0)
+    /// When the link has passed on the piece before, as slow as it is.
+    private var linkIsFreeAt = NIODeadline.uptimeNanoseconds(0)
     private var timer: Scheduled<Void>?
     private var isReading = true
     private(set) var hasLostBytes = false
@@ -44,34 +48,44 @@ final class ProxyPipe {
             return
         }
         queuedBytes += bytes.readableBytes
-        queue.append((arrival(of: bytes.readableBytes), .bytes(bytes)))
+        queue.append((arrival(), .bytes(bytes)))
         pump()
     }
 
     func sourceClosed() {
         guard !isEnded else { return }
         isEnded = true
-        queue.append((arrival(of: 0), .end))
+        queue.append((arrival(), .end))
         pump()
     }
 
-    /// When bytes that were read now come to the other end: in order, and no faster than allowed.
-    private func arrival(of count: Int) -> NIODeadline {
+    /// When bytes that were read now come to the other end at the earliest: in order.
+    private func arrival() -> NIODeadline {
         var delay = Int64(conditions.delayMilliseconds) * 1_000_000
         if conditions.jitterMilliseconds > 0 {
             delay += Int64(random.next(below: UInt64(conditions.jitterMilliseconds) * 1_000_000))
         }
-        var at = max(.now() + .nanoseconds(delay), lastAt)
-        if conditions.bytesPerSecond > 0 {
-            at = at + .nanoseconds(Int64(count) * 1_000_000_000 / Int64(conditions.bytesPerSecond))
-        }
-        lastAt = at
-        return at
+        lastAt = max(.now() + .nanoseconds(delay), lastAt)
+        return lastAt
     }
 
+    /// What waits for a slow link waits no longer when the link is as fast as ever.
     func set(_ new: LinkConditions) {
+        if new.bytesPerSecond != conditions.bytesPerSecond { linkIsFreeAt = .now() }
         conditions = new
         pump()
+    }
+
+    /// Takes as much of the bytes as the link passes on in one piece, and keeps the rest as the first of the queue.
+    private func takePiece(_ bytes: ByteBuffer, since at: NIODeadline, _ now: NIODeadline) -> ByteBuffer {
+        let rate = conditions.bytesPerSecond
+        guard rate > 0 else { return bytes }
+        var rest = bytes
+        let count = min(bytes.readableBytes, max(1, rate * ProxyPipe.pieceMilliseconds / 1_000))
+        let piece = rest.readSlice(length: count) ?? bytes
+        if rest.readableBytes > 0 { queue.prepend((at, .bytes(rest))) }
+        linkIsFreeAt = now + .nanoseconds(Int64(count) * 1_000_000_000 / Int64(rate))
+        return piece
     }
 
     private func pump() {
@@ -79,11 +93,11 @@ final class ProxyPipe {
         timer = nil
         let now = NIODeadline.now()
         var hasWritten = false
-        while conditions.cut == .none, let first = queue.first, first.at <= now {
+        while conditions.cut == .none, let first = queue.first, max(first.at, linkIsFreeAt) <= now {
             queue.removeFirst()
             switch first.item {
             case .bytes(let bytes):
-                write(bytes)
+                write(takePiece(bytes, since: first.at, now))
                 hasWritten = true
             case .end:
                 if hasWritten { sink.flush() }
@@ -93,7 +107,9 @@ final class ProxyPipe {
         }
         if hasWritten { sink.flush() }
         if conditions.cut == .none, let first = queue.first {
-            timer = sink.eventLoop.assumeIsolated().scheduleTask(deadline: first.at) { [weak self] in
+            timer = sink.eventLoop.assumeIsolated().scheduleTask(
+                deadline: max(first.at, linkIsFreeAt)
+            ) { [weak self] in
                 self?.pump()
             }
         }

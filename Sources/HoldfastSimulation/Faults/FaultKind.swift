@@ -30,6 +30,10 @@ public enum FaultKind: String, Hashable, Sendable, CaseIterable {
 
     // Disks, each of `nodes`.
 
+    /// Syncs of the log and of snapshots report success and make nothing durable, for the fault's duration. At a
+    /// power cut what was not synced honestly since may be gone; that the anchor had reached the disk by then
+    /// is what decision 4 asks for.
+    case lyingSync = "lying-sync"
     /// The next sync fails. The process has to end; it starts again after the duration.
     case syncFailure = "sync-failure"
     /// Syncs do not return for the fault's duration.
@@ -48,6 +52,11 @@ public enum FaultKind: String, Hashable, Sendable, CaseIterable {
     case wipe
     /// The disk is put back to what it was when the fault began, after the fault's duration.
     case rollBack = "roll-back"
+
+    /// The disk is copied, the process is started again, and when all others know of that start a second
+    /// process is started from the copy, under the same name and at the same addresses. Until the fault's
+    /// duration is over or it ends by itself, each peer is connected to the one or the other by turns.
+    case secondProcess = "second-process"
 
     // Clocks, each of `nodes`.
 
@@ -93,6 +102,8 @@ public struct DiskDamage: Hashable, Sendable {
         case flippedBit = 0
         case zeroedSector = 1
         case zeroedBlock = 2
+        /// A block cannot be read any more.
+        case unreadableBlock = 3
     }
 
     public var place: Place
@@ -108,7 +119,7 @@ public struct DiskDamage: Hashable, Sendable {
 
     public init(amount: UInt64) {
         place = Place(rawValue: amount & 3)!
-        manner = Manner(rawValue: amount >> 2 & 3) ?? .flippedBit
+        manner = Manner(rawValue: amount >> 2 & 3)!
         isHelix = amount & 16 != 0
     }
 

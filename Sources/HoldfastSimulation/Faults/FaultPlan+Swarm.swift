@@ -75,6 +75,8 @@ extension FaultPlan {
         add(.lostWrite, (1, 8), 2 * pace, target: .victim, &random)
         add(.misdirectedWrite, (1, 8), 2 * pace, target: .victim, &random)
         add(.wipe, (1, 8), 3 * pace, duration: 2_000, target: .victim, &random)
+        add(.lyingSync, (1, 8), 2 * pace, duration: 5_000, target: .victim, &random)
+        add(.secondProcess, (1, 8), 3 * pace, duration: 5_000, target: .victim, &random)
     }
 }
 

@@ -129,10 +129,10 @@ struct FaultSource {
         case .drift:
             fault.amount = 2 * random.next(below: max(rate.amount, 1)) + random.next(below: 2)
         case .damage:
-            fault.amount = rate.amount > 0 ? rate.amount - 1 : random.next(below: 12)
+            fault.amount = rate.amount > 0 ? rate.amount - 1 : random.next(below: 16)
         case .misdirectedWrite:
             fault.amount = random.next(below: 64)
-        case .pause, .syncFailure, .syncStall, .lostWrite, .wipe, .rollBack:
+        case .pause, .syncFailure, .syncStall, .lyingSync, .lostWrite, .wipe, .rollBack, .secondProcess:
             break
         }
         return fault

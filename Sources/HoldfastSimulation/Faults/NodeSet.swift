@@ -23,6 +23,8 @@ public struct NodeSet: Hashable, Sendable {
 
     public mutating func insert(_ node: Int) { bits |= 1 << UInt8(node) }
 
+    public mutating func remove(_ node: Int) { bits &= ~(1 << UInt8(node)) }
+
     /// In order.
     public var numbers: [Int] { (0..<8).filter(contains) }
 }

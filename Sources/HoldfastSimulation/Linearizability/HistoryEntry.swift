@@ -87,6 +87,26 @@ public struct HistoryRecorder<Input: Sendable, Output: Sendable>: Sendable {
         operations[operation].isDiscarded = true
     }
 
+    /// A moment of the history, for ``settle(_:_:at:)``: after everything that was recorded so far.
+    public mutating func moment(at time: Int64) -> Int64 { stamp(time) }
+
+    /// Something other than its client tells what became of an operation that was not answered, as a log that
+    /// it stands in does: it did what `output` says, by this moment. Nothing happens where the operation was
+    /// answered or discarded.
+    ///
+    /// - Parameter moment: from ``moment(at:)``, of a time when the operation had begun.
+    public mutating func settle(_ operation: Int, _ output: Output, at moment: Int64) {
+        guard operations[operation].result == nil, !operations[operation].isDiscarded else { return }
+        operations[operation].result = (moment, output)
+    }
+
+    /// Whatever has no answer by now never happened.
+    public mutating func discardUnanswered() {
+        for position in operations.indices where operations[position].result == nil {
+            operations[position].isDiscarded = true
+        }
+    }
+
     /// The history so far: what was neither answered nor discarded is of unknown outcome.
     public var entries: [HistoryEntry<Input, Output>] {
         operations.compactMap { operation in

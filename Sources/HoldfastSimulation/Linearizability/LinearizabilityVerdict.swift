@@ -5,7 +5,13 @@ public struct LinearizabilityLimits: Hashable, Sendable {
     /// Remembered configurations in one part, each with a state: they bound the memory.
     public var maximumConfigurations: Int
 
-    public init(maximumSteps: Int = 20_000_000, maximumConfigurations: Int = 1_000_000) {
+    /// What a history of some thousand operations may cost in a simulation: searches that need more mostly
+    /// never end.
+    static var simulated: LinearizabilityLimits {
+        LinearizabilityLimits(maximumSteps: 500_000, maximumConfigurations: 100_000)
+    }
+
+    public init(maximumSteps: Int = 2_000_000, maximumConfigurations: Int = 200_000) {
         precondition(
             maximumSteps > 0 && maximumConfigurations > 0, "a check must be allowed at least one step")
         self.maximumSteps = maximumSteps

@@ -85,6 +85,16 @@ extension Scenario {
                 ]
             }),
         Scenario(
+            "lying-sync", row: 20, "a disk says that it has synced what a power cut then takes away",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.plan.rates = [
+                    FaultRate(.lyingSync, everyMilliseconds: 600, forMilliseconds: 1_000, target: .victim),
+                    FaultRate(.crash, everyMilliseconds: 400, forMilliseconds: 300, target: .victim),
+                    FaultRate(.crash, everyMilliseconds: 1_500, forMilliseconds: 500),
+                ]
+            }),
+        Scenario(
             "full-disk", row: 26, "a full disk ends the service, or loses what was acknowledged",
             .simulated { setup in
                 setup.setFastElections()
@@ -159,6 +169,28 @@ extension Scenario {
                 setup.plan.rates = [
                     // Nothing else goes wrong meanwhile: who was put back is found out by peers that are there.
                     FaultRate(.rollBack, everyMilliseconds: 6_000, forMilliseconds: 2_500, target: .victim)
+                ]
+            }),
+        Scenario(
+            "unreadable-blocks", row: 25,
+            "a block that cannot be read keeps a node away, or is taken for empty",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.plan.rates = DiskDamage.Place.allCases.map { place in
+                    FaultRate(
+                        .damage, everyMilliseconds: 1_500, forMilliseconds: 400,
+                        amount: DiskDamage(place, .unreadableBlock).amount + 1, target: .victim)
+                }
+                setup.plan.rates.append(FaultRate(.crash, everyMilliseconds: 1_000, forMilliseconds: 400))
+            }),
+        Scenario(
+            "second-process", row: 31, "a copy of a node runs beside it, and both vote",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.plan.rates = [
+                    FaultRate(.secondProcess, everyMilliseconds: 1_500, forMilliseconds: 2_000),
+                    FaultRate(.crash, everyMilliseconds: 1_000, forMilliseconds: 300),
+                    FaultRate(.cut, everyMilliseconds: 2_500, forMilliseconds: 600),
                 ]
             }),
         Scenario(

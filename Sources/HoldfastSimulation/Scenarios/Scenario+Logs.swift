@@ -21,14 +21,20 @@ extension Scenario {
             "a snapshot is installed over a suffix that conflicts with it, which stays",
             .simulated { setup in
                 setup.setFastElections()
-                setup.setTinySnapshots()
+                setup.clientCount = 12
+                setup.plan.world.clientPauseMicroseconds = 10_000
+                setup.plan.world.clientPatienceMilliseconds = 500
+                setup.plan.world.snapshotEntryCount = 3
+                setup.plan.world.trailingEntryCount = 0
                 setup.plan.reactions = [
+                    // The old leader gathers entries that nobody else has, and is back as soon as its
+                    // successor has a snapshot that ends among them.
                     FaultReaction(
-                        after: .elected, perThousand: 700, withinMicroseconds: 300_000, .cut,
-                        forMilliseconds: 1_200),
+                        after: .elected, perThousand: 900, withinMicroseconds: 300_000, .cut,
+                        forMilliseconds: 900),
                     FaultReaction(
-                        after: .committed, perThousand: 5, withinMicroseconds: 2_000, .cut,
-                        forMilliseconds: 1_000, target: .leader),
+                        after: .truncated, perThousand: 700, withinMicroseconds: 200_000, .crash,
+                        forMilliseconds: 300),
                 ]
             }),
         Scenario(
@@ -46,6 +52,24 @@ extension Scenario {
                 ]
             }),
         Scenario(
+            "append-amid-snapshot", row: 16,
+            "entries that arrive while a snapshot is being stored are lost, or stand twice", seeds: 1...30,
+            .simulated { setup in
+                setup.setFastElections()
+                setup.setTinySnapshots()
+                setup.plan.world.snapshotChunkSizeBytes = 64 << 10
+                setup.plan.world.maximumAppendSizeBytes = 300
+                setup.plan.world.clientPauseMicroseconds = 4_000
+                setup.plan.maximumDelayMicroseconds = 2_000
+                setup.plan.hasStaleMessages = true
+                setup.plan.constant = [Fault(.reordering, amount: 200)]
+                setup.plan.rates = [
+                    FaultRate(.pause, everyMilliseconds: 300, forMilliseconds: 100, target: .follower),
+                    FaultRate(.syncStall, everyMilliseconds: 100, forMilliseconds: 100, target: .follower),
+                    FaultRate(.loss, everyMilliseconds: 300, forMilliseconds: 100, amount: 500),
+                ]
+            }),
+        Scenario(
             "two-snapshots", row: 17, "two snapshots one after the other, then a restart",
             .simulated { setup in
                 setup.setFastElections()
@@ -57,6 +81,20 @@ extension Scenario {
                     FaultReaction(
                         after: .snapshotBegun, perThousand: 60, withinMicroseconds: 3_000, .crashAtOperation,
                         forMilliseconds: 600, amount: 12),
+                ]
+            }),
+        Scenario(
+            "crash-after-snapshot", row: 22, "a crash of all nodes while a snapshot takes the log's place",
+            .simulated { setup in
+                setup.setFastElections()
+                setup.setTinySnapshots()
+                setup.plan.world.segmentSizeBytes = 8 << 10
+                setup.plan.world.mixture.valueSizeBytes = 400
+                setup.plan.maximumSyncMicroseconds = 20_000
+                setup.plan.reactions = [
+                    FaultReaction(
+                        after: .snapshotStored, perThousand: 40, withinMicroseconds: 30_000, .crash,
+                        forMilliseconds: 200, target: .allNodes)
                 ]
             }),
         Scenario(

@@ -16,6 +16,18 @@ extension Scenario {
                 ]
             }),
         Scenario(
+            "slow-leader-renews", row: 27,
+            "a leader whose clock is slow renews leases that its successor does not know of",
+            .simulated { setup in
+                setup.nodeCount = 5
+                setup.clientCount = 9
+                setup.setFastElections()
+                setup.setLeases()
+                setup.plan.world.mixture.leaseHolders = 8
+                setup.plan.world.mixture.timeToLiveSeconds = 2
+                setup.plan.constant = slowLeader
+            }),
+        Scenario(
             "lock-after-expiry", row: 28, "a lock is granted after its session ended",
             .simulated { setup in
                 setup.setFastElections()
@@ -100,6 +112,24 @@ extension Scenario {
                 ]
             }),
     ]
+
+    /// Again and again the first of five nodes is the only one that a majority can hear, so that it leads; then
+    /// it is cut off and its clock slows down, so that it takes long to notice.
+    private static let slowLeader = (0..<8).flatMap { round in
+        let start = 1_000_000 + 6_000_000 * UInt64(round)
+        let leader = NodeSet(0)
+        return [
+            Fault(
+                .cut, atMicroseconds: start, durationMicroseconds: 1_200_000,
+                amount: LinkSet.star(hub: 0, nodeCount: 5).bits),
+            Fault(
+                .cut, atMicroseconds: start + 2_000_000, durationMicroseconds: 3_000_000,
+                amount: LinkSet.between(leader, nodeCount: 5).bits),
+            Fault(
+                .drift, atMicroseconds: start + 2_000_000, durationMicroseconds: 3_000_000, nodes: leader,
+                amount: 1_900_001),
+        ]
+    }
 }
 
 extension ScenarioSetup {

@@ -60,6 +60,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
     private var isTurnScheduled = false
     private let runsTurnsAtOnce: Bool
     private var space = LogSpace.ample
+    private var isLookingForRoom = false
     private var snapshotThreadBusyUntil = Instant.zero
     private var memoryThreadBusyUntil = Instant.zero
     /// When the world will next call ``reachDeadline(_:)``, on the node's clock.
@@ -74,6 +75,11 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
     private var isCarryingOut = false
     /// The start of each peer's process that this node is connected to, by the peer's number.
     var peerSessions: [UInt64]
+    /// The start of each peer's process that introduced itself last.
+    var introducers: [UInt64]
+    /// Whether it runs with a copy of the node's directory, beside the node. What it says is checked by what it
+    /// brings about: its peers must not listen to it.
+    var isSecond = false
 
     /// What waits for the process to be resumed, in order; `nil` while it runs.
     var backlog: [SimulationEvent]?
@@ -90,6 +96,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
         nodeID = NodeNumber.id(number)
         runsTurnsAtOnce = world.plan.turnMicroseconds == 0
         peerSessions = Array(repeating: 0, count: world.nodeCount)
+        introducers = peerSessions
         makeRestorer = { [unowned service] in service.makeRestorer() }
         makeMachine = { [unowned service, unowned world] node, restored in
             let number = node.number
@@ -328,6 +335,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
 
     private func noteSpace() {
         guard log != nil else { return }
+        lookForRoomLater()
         let found = log.space
         guard found != space else { return }
         space = found
@@ -340,7 +348,20 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
         onSpace(machine, room, world.now(of: number))
     }
 
-    /// Tries to get room for the log once more, as production's log thread does every second.
+    /// As production's log thread does every second where it is short of room.
+    func lookForRoom() throws(WriteAheadLogError) {
+        isLookingForRoom = false
+        try retryAllocation()
+        lookForRoomLater()
+    }
+
+    private func lookForRoomLater() {
+        guard log != nil, log.writer.isShortOfSpace, !isLookingForRoom else { return }
+        isLookingForRoom = true
+        world.add(.lookForRoom(number, session: session), afterMicroseconds: 1_000_000)
+    }
+
+    /// Tries to get room for the log once more.
     func retryAllocation() throws(WriteAheadLogError) {
         guard log != nil, writing == nil, log.writer.isShortOfSpace else { return }
         try log.retryAllocation()
@@ -417,7 +438,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
     // MARK: ReplicaEnvironment
 
     func send(_ message: RaftMessage) {
-        world.checker.noteSent(number, message)
+        if !isSecond { world.checker.noteSent(number, message) }
         if case .voteResponse(granted: true) = message.body { world.observe(.voted, number) }
         world.send(.raft(message), from: self, to: NodeNumber.number(message.to))
     }

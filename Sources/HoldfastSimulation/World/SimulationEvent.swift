@@ -33,6 +33,8 @@ enum SimulationEvent {
     /// Only the timer that was set last counts.
     case timer(Int, session: UInt64, number: UInt64)
     case syncDone(Int, session: UInt64)
+    /// The node's log looks for room.
+    case lookForRoom(Int, session: UInt64)
     case snapshotTask(SnapshotTask, Int, session: UInt64)
     case peerStopped(Int, about: Int)
     case peerConnected(Int, about: Int)
@@ -61,6 +63,18 @@ enum SimulationEvent {
         case .client(let client): (11, UInt64(client))
         case .restart(let node): (12, UInt64(node))
         case .faultEnds(let number): (13, UInt64(number))
+        case .lookForRoom(let node, _): (15, UInt64(node))
+        }
+    }
+
+    /// The process that it is for, where it is for one.
+    var session: UInt64? {
+        switch self {
+        case .deliver(_, _, _, _, let receiver, _): receiver
+        case .turn(_, let session), .timer(_, let session, _), .syncDone(_, let session),
+            .lookForRoom(_, let session), .snapshotTask(_, _, let session), .call(_, let session, _):
+            session
+        case .peerStopped, .peerConnected, .peerDisconnected, .client, .restart, .faultEnds: nil
         }
     }
 
@@ -68,7 +82,7 @@ enum SimulationEvent {
     var node: Int? {
         switch self {
         case .deliver(_, let to, _, _, _, _): to
-        case .turn(let node, _), .timer(let node, _, _), .syncDone(let node, _),
+        case .turn(let node, _), .timer(let node, _, _), .syncDone(let node, _), .lookForRoom(let node, _),
             .snapshotTask(_, let node, _),
             .peerStopped(let node, _), .peerConnected(let node, _), .peerDisconnected(let node, _),
             .call(let node, _, _):
@@ -87,6 +101,7 @@ enum SimulationEvent {
         case .turn(let node, _): "node \(node) ends its turn"
         case .timer(let node, _, _): "node \(node) reaches a deadline"
         case .syncDone(let node, _): "node \(node) has synced its log"
+        case .lookForRoom(let node, _): "node \(node) looks for room on its disk"
         case .snapshotTask(_, let node, _): "node \(node) works on a snapshot"
         case .peerStopped(let node, let about): "node \(node) learns that \(about) is dead"
         case .peerConnected(let node, let about): "node \(node) connects to \(about)"

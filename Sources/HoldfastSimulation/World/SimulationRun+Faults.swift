@@ -14,10 +14,12 @@ extension SimulationRun {
             reset(LinkSet(bits: fault.amount))
         case .crash, .crashAtOperation, .pause:
             beginProcessFault(fault)
-        case .syncFailure, .syncStall, .diskFull:
+        case .syncFailure, .syncStall, .diskFull, .lyingSync:
             beginDiskFault(fault)
         case .damage, .lostWrite, .misdirectedWrite, .wipe, .rollBack:
             beginLoss(fault)
+        case .secondProcess:
+            beginSecond(fault)
         case .drift:
             setDrift(fault.nodes, Int64(fault.amount / 2) * (fault.amount % 2 == 0 ? 1 : -1))
             keep(fault)
@@ -53,12 +55,18 @@ extension SimulationRun {
             case .syncStall:
                 let end = world.now + Interval(nanoseconds: fault.durationMicroseconds * 1_000)
                 world.syncStalledUntil[number] = max(world.syncStalledUntil[number], end)
+            case .lyingSync:
+                break
             default:
                 disks[number].setCapacity(disks[number].usedBytes + Int(fault.amount))
                 hasDiskFault[number] = true
             }
         }
         if fault.kind == .diskFull { keep(fault) }
+        if fault.kind == .lyingSync {
+            keep(fault)
+            for number in fault.nodes.numbers where number < nodes.count { letSyncsLie(number) }
+        }
     }
 
     /// Remembers a fault that lasts, and when it ends.
@@ -67,35 +75,40 @@ extension SimulationRun {
         guard fault.durationMicroseconds > 0 else { return }
         let number = activeFaults.count - 1
         var stage = fault.durationMicroseconds
-        if fault.kind == .flapping { stage = flappingMicroseconds(fault) }
+        if fault.kind == .flapping || fault.kind == .secondProcess { stage = stageMicroseconds(fault) }
         world.add(.faultEnds(number), afterMicroseconds: stage)
     }
 
-    private func flappingMicroseconds(_ fault: Fault) -> UInt64 {
+    private func stageMicroseconds(_ fault: Fault) -> UInt64 {
         max(fault.durationMicroseconds / 16, 1_000)
     }
 
     func endFault(_ number: Int) throws(SimulationFailure) {
         guard let fault = activeFaults[number] else { return }
-        if fault.kind == .flapping {
+        if fault.kind == .flapping || fault.kind == .secondProcess {
             let end =
                 World.start
                 + Interval(nanoseconds: 1_000 * (fault.atMicroseconds + fault.durationMicroseconds))
             if world.now < end {
-                // The links work and fail by turns; what worked is a fault of no links meanwhile.
-                activeFaults[number]!.nodes = fault.nodes.isEmpty ? NodeSet(0) : NodeSet()
-                applyLinkFaults()
-                world.add(.faultEnds(number), afterMicroseconds: flappingMicroseconds(fault))
+                if fault.kind == .flapping {
+                    // The links work and fail by turns; what worked is a fault of no links meanwhile.
+                    activeFaults[number]!.nodes = fault.nodes.isEmpty ? NodeSet(0) : NodeSet()
+                    applyLinkFaults()
+                } else {
+                    advanceSecond(fault, number)
+                }
+                world.add(.faultEnds(number), afterMicroseconds: stageMicroseconds(fault))
                 return
             }
         }
         activeFaults[number] = nil
-        if let old = oldDisks.removeValue(forKey: number) {
+        if fault.kind == .rollBack, let old = oldDisks.removeValue(forKey: number) {
             for node in fault.nodes.numbers where node < nodes.count {
                 restartTimes[node] = downUntil(10_000)
                 stop(node, losesPower: false)
                 disks[node].restore(old)
                 wasPutBack[node] = true
+                mayHaveForgotten[node] = true
             }
         }
         try undo(fault)
@@ -116,6 +129,12 @@ extension SimulationRun {
             }
         case .drift:
             setDrift(fault.nodes, 0)
+        case .lyingSync:
+            for number in fault.nodes.numbers where number < nodes.count && !isLying(number) {
+                disks[number].setPlan(nil)
+            }
+        case .secondProcess:
+            for number in fault.nodes.numbers where number < nodes.count { endSecond(number) }
         case .damage, .lostWrite, .misdirectedWrite, .wipe, .rollBack, .reset, .crash, .crashAtOperation,
             .syncFailure, .syncStall:
             break
@@ -229,6 +248,7 @@ extension SimulationRun {
             restartTimes[number] = max(restartTimes[number], downUntil(500_000))
             stop(number, losesPower: false)
             disks[number].wipe()
+            mayHaveForgotten[number] = true
         case .failed(let error):
             try diskEnded(number, "node \(number) cannot take part: \(error)")
         case .cannotRemember(let error):
@@ -255,10 +275,13 @@ extension SimulationRun {
             // Peers cannot help, as where a write to the node's identity was lost. An operator does what the
             // error says: the node comes back with an empty directory.
             disk.wipe()
+            mayHaveForgotten[number] = true
         }
         if !isFull(number) { hasDiskFault[number] = false }
         disk.setPlan(nil)
-        disk.restart(after: world.random.chance(1, outOf: 2) ? .power : .process)
+        hasLostPower[number] = world.random.chance(1, outOf: 2)
+        if hasLostPower[number] { keepAnchor(number) }
+        disk.restart(after: hasLostPower[number] ? .power : .process)
         restartTimes[number] = downUntil(300_000)
         world.queue.add(.restart(number), at: restartTimes[number])
         return true
@@ -276,6 +299,10 @@ extension SimulationRun {
         // write that was lost shortly before is lost without a trace (decision 4 says so).
         let losesPower = losesPower && !hasLostWrite[number]
         hasLostWrite[number] = false
+        if losesPower { keepAnchor(number) }
+        hasDamagedLog[number] = false
+        hasLied[number] = false
+        hasLostPower[number] = losesPower
         disks[number].restart(after: losesPower ? .power : .process)
         for other in nodes.indices where other != number && world.network.canReach(from: number, to: other) {
             world.add(
@@ -300,15 +327,21 @@ extension SimulationRun {
     // MARK: Disks and clocks
 
     /// A log that ran out of room finds it again.
-    private func findRoom(_ number: Int) throws(SimulationFailure) {
-        guard let node = nodes[number] else { return }
+    ///
+    /// `false`: the disk failed, and the node stopped.
+    @discardableResult
+    func findRoom(_ number: Int) throws(SimulationFailure) -> Bool {
+        guard let node = nodes[number] else { return false }
         do throws(WriteAheadLogError) {
-            try node.retryAllocation()
+            try node.lookForRoom()
+            return true
         } catch {
-            if disks[number].isCrashed { return crashed(number) }
-            guard diskFailed(number, error) else {
+            if disks[number].isCrashed {
+                crashed(number)
+            } else if !diskFailed(number, error) {
                 throw SimulationFailure("log", "node \(number): \(error)")
             }
+            return false
         }
     }
 

@@ -13,6 +13,10 @@ final class SimulationRun<Service: SimulatedService> {
     var nodes: [Node?]
     var disks: [SimulatedFileSystem]
 
+    /// Processes that run with a copy of a node's directory.
+    var seconds: [Second?]
+    /// Those that have ended: what they said counts no more.
+    var endedSeconds = Set<UInt64>()
     private var lastSession: UInt64 = 0
     private var trace = TraceHash()
     private(set) var eventCount = 0
@@ -23,6 +27,14 @@ final class SimulationRun<Service: SimulatedService> {
     var oldDisks: [Int: SimulatedFileSystem] = [:]
     /// Whether something on a node's disk was damaged in this run.
     var mayBeDamaged: [Bool]
+    /// Whether a node may have forgotten in this run what it remembered of others.
+    var mayHaveForgotten: [Bool]
+    /// Whether the node's log was damaged since the node started.
+    var hasDamagedLog: [Bool]
+    /// Whether syncs of the node have lied since it started.
+    var hasLied: [Bool]
+    /// Whether the node lost its power when it stopped.
+    var hasLostPower: [Bool]
     /// Whether a write to the node's disk may have been lost or misdirected since the node started.
     var hasLostWrite: [Bool]
     /// Whether a node's disk was put back to an older state in this run.
@@ -47,6 +59,11 @@ final class SimulationRun<Service: SimulatedService> {
         nodes = Array(repeating: nil, count: settings.nodeCount)
         restartTimes = Array(repeating: .zero, count: settings.nodeCount)
         mayBeDamaged = Array(repeating: false, count: settings.nodeCount)
+        mayHaveForgotten = mayBeDamaged
+        hasDamagedLog = mayBeDamaged
+        hasLied = mayBeDamaged
+        hasLostPower = mayBeDamaged
+        seconds = Array(repeating: nil, count: settings.nodeCount)
         wasPutBack = Array(repeating: false, count: settings.nodeCount)
         hasLostWrite = Array(repeating: false, count: settings.nodeCount)
         hasDiskFault = Array(repeating: false, count: settings.nodeCount)
@@ -178,6 +195,9 @@ final class SimulationRun<Service: SimulatedService> {
             }
             return
         }
+        if let second = seconds[number], event.session == second.node.session {
+            return handleSecond(second, event)
+        }
         guard let node = nodes[number] else { return }
         if node.backlog != nil {
             node.backlog!.append(event)
@@ -197,14 +217,18 @@ final class SimulationRun<Service: SimulatedService> {
         case .syncDone(_, let session):
             guard session == node.session else { return }
             guard try finishSync(of: node) else { return }
+        case .lookForRoom(_, let session):
+            guard session == node.session else { return }
+            guard try findRoom(number) else { return }
         case .snapshotTask(let task, _, let session):
             guard session == node.session else { return }
             node.run(task)
         case .peerStopped(_, let about):
             node.peerDisconnected(about, hasStopped: true)
         case .peerConnected(_, let about):
-            guard world.sessions[about] != 0 else { return }
-            node.peerConnected(about, session: world.sessions[about])
+            let session = world.session(of: about, for: number)
+            guard session != 0 else { return }
+            node.peerConnected(about, session: session)
         case .peerDisconnected(_, let about):
             node.peerDisconnected(about, hasStopped: false)
         case .call(_, let session, let request):
@@ -223,9 +247,20 @@ final class SimulationRun<Service: SimulatedService> {
 
     /// Whether the message comes over a connection that stands: from the process that the sender is, or was
     /// until the receiver hears of its end. Messages of the protocol may be older where the plan says so.
-    private func isConnected(
+    func isConnected(
         _ node: Node, to from: Int, session: UInt64, receiver: UInt64, _ message: SimulatedMessage
     ) -> Bool {
+        guard endedSeconds.isEmpty || !endedSeconds.contains(session) else { return false }
+        if case .repair(.introduction) = message { node.introducers[from] = session }
+        if seconds[from] != nil {
+            // As in production: a new connection takes the place of the one before, and begins with an
+            // introduction.
+            guard receiver == node.session, session == world.session(of: from, for: node.number),
+                session == node.introducers[from]
+            else { return false }
+            if session != node.peerSessions[from] { node.peerConnected(from, session: session) }
+            return true
+        }
         if case .raft = message, world.plan.hasStaleMessages { return true }
         guard receiver == node.session, session >= node.peerSessions[from] else { return false }
         // Whatever comes over a new connection comes after the news of it.
@@ -259,12 +294,18 @@ final class SimulationRun<Service: SimulatedService> {
 
     // MARK: Nodes
 
-    func start(_ number: Int) throws(SimulationFailure) {
+    /// Opens a node's directory, on its disk or on a copy of it.
+    func makeNode(_ number: Int, on disk: SimulatedFileSystem) throws(NodeError) -> Node {
         lastSession += 1
+        return try Node(number: number, disk: disk, session: lastSession, service: service, world: world)
+    }
+
+    func start(_ number: Int) throws(SimulationFailure) {
+        hasLostPower[number] = false
+        letSyncsLie(number)
         let node: Node
         do throws(NodeError) {
-            node = try Node(
-                number: number, disk: disks[number], session: lastSession, service: service, world: world)
+            node = try makeNode(number, on: disks[number])
         } catch {
             timeline.add(world.now, .note("node \(number) does not start: \(error)"))
             // It died, or ran out of space, within its recovery, and tries again.
@@ -344,6 +385,7 @@ final class SimulationRun<Service: SimulatedService> {
     func outcome(_ failure: SimulationFailure?) -> SimulationOutcome {
         var faults = world.counts
         for case let node? in nodes { noteRarePaths(of: node) }
+        for case let second? in seconds { noteRarePaths(of: second.node) }
         faults.lostMessages = world.network.lostMessages
         faults.duplicatedMessages = world.network.duplicatedMessages
         faults.reorderedMessages = world.network.reorderedMessages

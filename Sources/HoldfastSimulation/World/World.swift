@@ -20,6 +20,10 @@ final class World {
     var counts = FaultCounts()
     /// The present start of each node's process; zero: it is down.
     var sessions: [UInt64]
+    /// The second process that runs under each node's name; zero: there is none.
+    var secondSessions: [UInt64]
+    /// Which peers are connected to the second process and not to the first.
+    var heldBySecond: [NodeSet]
     /// Until when each node's syncs do not return.
     var syncStalledUntil: [Instant]
     /// The fastest that any clock ran in this run, and the slowest.
@@ -39,6 +43,8 @@ final class World {
         network = SimulatedNetwork(nodeCount: nodeCount, plan: plan)
         checker = SafetyChecker(nodeCount: nodeCount)
         sessions = Array(repeating: 0, count: nodeCount)
+        secondSessions = sessions
+        heldBySecond = Array(repeating: NodeSet(), count: nodeCount)
         syncStalledUntil = Array(repeating: .zero, count: nodeCount)
         clocks = []
         for _ in 0..<nodeCount {
@@ -58,6 +64,11 @@ final class World {
         if noted == nil { noted = failure }
     }
 
+    /// The process that a peer reaches under a node's name, and hears of it; zero: none.
+    func session(of node: Int, for peer: Int) -> UInt64 {
+        heldBySecond[node].contains(peer) ? secondSessions[node] : sessions[node]
+    }
+
     func observe(_ observation: Observation, _ node: Int) {
         faults.note(observation, at: elapsedMicroseconds, node: node, leader: leader)
     }
@@ -75,7 +86,7 @@ final class World {
         guard let first = arrivals.first else { return }
         let event = SimulationEvent.deliver(
             from: from, to: to, epoch: network.epoch(from: from, to: to), session: sender.session,
-            receiver: sessions[to], message)
+            receiver: session(of: to, for: from), message)
         queue.add(event, at: first)
         if let second = arrivals.second { queue.add(event, at: second) }
     }

@@ -27,10 +27,11 @@ extension NodeAdmission {
         peers[position].introduction = introduction
         peers[position].standing = .apart
         let judgement = judge(introduction, known)
-        guard judgement == .welcome || judgement == .unknown else {
+        guard judgement == .welcome || judgement == .unknown || judgement == .cannotTell else {
             return answer(judgement, known, at: position)
         }
-        // What asks to be admitted is remembered as never having taken part.
+        // What asks to be admitted is remembered as never having taken part, also by whoever cannot tell
+        // whether it did.
         let takesPart = introduction.stage.takesPart
         let record = MemberRecord(
             node: peers[position].node, directory: introduction.directory,
@@ -47,9 +48,9 @@ extension NodeAdmission {
     private func judge(_ introduction: Introduction, _ known: MemberRecord?) -> Verdict.Judgement {
         if introduction.stage == .forced { return .welcome }
         if introduction.stage == .fresh {
-            guard isMemoryTrusted else { return .cannotTell }
-            guard let known else { return .unknown }
-            return known.directory == introduction.directory && known.startCount == 0 ? .unknown : .known
+            // To know another directory means something, whatever else was forgotten.
+            if let known, known.directory != introduction.directory || known.startCount > 0 { return .known }
+            return isMemoryTrusted ? .unknown : .cannotTell
         }
         if let known, known.startCount > 0 {
             if introduction.startCount < known.startCount { return .behind }
@@ -77,7 +78,7 @@ extension NodeAdmission {
             effects.append(.accepted(peers[position].node))
             answer(.welcome, peers[position].record, at: position)
         } else {
-            answer(.unknown, peers[position].record, at: position)
+            answer(isMemoryTrusted ? .unknown : .cannotTell, peers[position].record, at: position)
         }
     }
 
@@ -111,7 +112,12 @@ extension NodeAdmission {
         case .welcome, .noted:
             return
         case .cannotTell:
-            if mode == .asking, !canBeKnownToBeFirst { giveUpFirstStart(now: now) }
+            guard mode == .asking else { return }
+            if canBeKnownToBeFirst {
+                admitIfKnownToBeFirst(now: now)
+            } else {
+                giveUpFirstStart(now: now)
+            }
         case .unknown:
             if mode == .asking { admitIfKnownToBeFirst(now: now) }
         case .known:
@@ -137,19 +143,35 @@ extension NodeAdmission {
     /// Enough others never heard of another directory of this node's, and never will believe one: no quorum
     /// can have formed with one.
     func admitIfKnownToBeFirst(now: Instant) {
-        let others = peers.filter { membership.isVoter($0.node) }
-        guard others.filter({ $0.verdict == .unknown }).count >= min(neededStrangers, others.count) else {
-            return
-        }
+        guard isKnownToBeFirst(ifUnanswered: false) else { return }
         mode = .admitted
         effects.append(.admitted(.firstStart))
     }
 
     /// Whether enough peers may still say that they know no other directory.
-    private var canBeKnownToBeFirst: Bool {
-        let others = peers.filter { membership.isVoter($0.node) }
-        let possible = others.filter { $0.verdict == nil || $0.verdict == .unknown }.count
-        return possible >= min(neededStrangers, others.count)
+    private var canBeKnownToBeFirst: Bool { isKnownToBeFirst(ifUnanswered: true) }
+
+    /// Whoever was admitted has told ``neededStrangers`` others of itself, so that among those many others, or
+    /// among any ``neededStrangersOfAll``, somebody remembers it or has lost its memory since. The smaller
+    /// number is enough where *every* other has answered: those that cannot tell have remembered this
+    /// directory too, and nobody is left who would call another one the first.
+    ///
+    /// - Parameter ifUnanswered: whether those count that have not answered yet.
+    private func isKnownToBeFirst(ifUnanswered countsUnanswered: Bool) -> Bool {
+        var others = 0
+        var strangers = 0
+        var unable = 0
+        for peer in peers where membership.isVoter(peer.node) {
+            others += 1
+            switch peer.verdict {
+            case .unknown: strangers += 1
+            case .cannotTell: unable += 1
+            case nil: strangers += countsUnanswered ? 1 : 0
+            case .welcome, .noted, .known, .behind, .copy: break
+            }
+        }
+        if strangers >= min(neededStrangers, others) { return true }
+        return strangers + unable == others && strangers >= min(neededStrangersOfAll, others)
     }
 
     /// Peers that lost what they knew cannot tell whether this node is new. A leader can adopt it either way.

@@ -68,7 +68,8 @@ public final class NodeAdmission {
     let settings: AdmissionSettings
     let directory: DirectoryID
     let directoryStartCount: UInt64
-    var startCount: UInt64
+    /// What this start counts among all of the node's: see ``NodeLife``.
+    public internal(set) var startCount: UInt64
     /// See ``NodeLife``.
     var lifeBase: UInt64
     let incarnation: UInt64
@@ -277,6 +278,12 @@ public final class NodeAdmission {
     /// of them share a member.
     var neededStrangers: Int {
         membership.voters.count - Membership.majority(of: membership.voters.count) + 1
+    }
+
+    /// How many must say so where all others have answered and the rest cannot tell: then every set of
+    /// ``neededStrangers`` others that may have admitted another directory holds one of them.
+    var neededStrangersOfAll: Int {
+        Membership.majority(of: membership.voters.count) - 1
     }
 
     func position(of node: NodeID) -> Int? {

@@ -92,7 +92,8 @@ public final class OpenedNode {
         let directory: DataDirectory
         do throws(DataDirectoryError) {
             directory = try DataDirectory.open(
-                path, identity: identity, newDirectoryID: newDirectoryID, fileSystem: fileSystem)
+                path, identity: identity, newDirectoryID: newDirectoryID,
+                replacesLostIdentity: membership.members.count > 1 || acceptsDataLoss, fileSystem: fileSystem)
             snapshots = try directory.openSnapshots()
             if let record { try ClusterFile.write(record, path, fileSystem: fileSystem) }
         } catch {
@@ -103,6 +104,7 @@ public final class OpenedNode {
         let opened = try OpenedNode.openMemory(
             directory, peers: (latest ?? membership).members.filter { $0 != identity.node })
         memory = opened.memory
+        damages += directory.damages.map(\.description)
         damages += opened.damages
         let own = NodeLife.read(
             memory.records.first { $0.node == identity.node }, directory: directory.directoryID)
@@ -183,6 +185,7 @@ public final class OpenedNode {
         } catch {
             throw .dataDirectory(error)
         }
+        damages += opened.report.damages.map(\.description)
         let found = opened.groups.first { $0.group == group }
         var restorer: (any SnapshotRestorer)?
         if let snapshot = found?.snapshot {

@@ -71,7 +71,8 @@ public struct Verdict: Hashable, Sendable {
         case behind = 4
         /// The same start is remembered of another process: one of the two runs on a copy.
         case copy = 5
-        /// The peer has lost what it remembered of others.
+        /// To a fresh node: the peer has lost what it remembered of others. It remembers the asking directory
+        /// from now on.
         case cannotTell = 6
     }
 

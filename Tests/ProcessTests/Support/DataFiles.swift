@@ -21,11 +21,19 @@ struct DataFiles {
         var isLock: Bool { name.hasSuffix("LOCK") }
         var isAnchor: Bool { name.hasSuffix("ANCHOR") }
 
+        /// Whether the byte belongs to one of the two copies of the identity of the node `n1`.
+        func isIdentityCopy(at offset: Int) -> Bool {
+            name == "IDENTITY" && offset >= 0 && offset % 4_096 < 70
+        }
+
         /// Offsets that stand for all parts of the file.
         var interestingOffsets: [Int] {
             guard sizeBytes > 0 else { return [] }
             var offsets = Set([0, sizeBytes / 2, sizeBytes - 1])
-            if name == "IDENTITY" { offsets.formUnion(stride(from: 0, to: sizeBytes, by: 2)) }
+            if name == "IDENTITY" {
+                // A part of each copy; what stands behind them is no part of them.
+                return (0..<sizeBytes).filter { $0 % 4_096 < 70 && $0 % 3 == 0 }
+            }
             guard !isSpare, !bytes.isEmpty else { return offsets.sorted() }
             // Every field of the header, and of what stands behind it.
             offsets.formUnion((0..<21).map { $0 * 9 }.filter { $0 < bytes.count })

@@ -1,6 +1,7 @@
 import EtcdAPI
 import EtcdClient
 import Foundation
+import HoldfastChaos
 import Testing
 import TestSupport
 

@@ -1,4 +1,5 @@
 import Foundation
+import HoldfastChaos
 import Synchronization
 
 #if canImport(Glibc)
@@ -30,7 +31,7 @@ enum PackageRecords {
         let path = directory.path + "/dumpavail"
         guard
             let process = try? ChildProcess(
-                program, ["dumpavail"], outputPath: path, errorPath: directory.path + "/errors")
+                testing: program, ["dumpavail"], outputPath: path, errorPath: directory.path + "/errors")
         else { return [] }
         while process.ending == nil { usleep(1_000) }
         return (try? read(path)) ?? []

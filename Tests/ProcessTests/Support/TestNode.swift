@@ -1,6 +1,7 @@
 import EtcdAPI
 import EtcdClient
 import Foundation
+import HoldfastChaos
 import Synchronization
 
 #if canImport(Glibc)
@@ -39,7 +40,18 @@ final class TestNode: Sendable {
 
     func start(_ arguments: [String]) throws {
         let started = try ChildProcess(
-            Programs.holdfast.get(), arguments, outputPath: logPath, errorPath: logPath)
+            testing: Programs.holdfast.get(), arguments, outputPath: logPath, errorPath: logPath)
+        process.withLock { $0 = started }
+    }
+
+    /// Under `strace` with these arguments, which makes calls of the node fail. It is what ``running`` is then, and
+    /// the node ends with it.
+    func start(_ arguments: [String], strace: String, failing: [String]) throws {
+        let started = try ChildProcess(
+            testing: strace,
+            ["-f", "-o", "/dev/null"] + failing + [try Programs.holdfast.get()]
+                + arguments,
+            outputPath: logPath, errorPath: logPath)
         process.withLock { $0 = started }
     }
 

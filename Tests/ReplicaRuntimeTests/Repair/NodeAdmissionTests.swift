@@ -66,27 +66,81 @@ import WriteAheadLog
         #expect(admission.standing(of: NodeID(2)) == .apart)
     }
 
-    /// A peer that lost its memory will never say that it knows no other: without a way on, the node would wait
-    /// for ever although a leader could adopt it.
-    @Test func peersThatCannotTellLeadToAdoption() {
+    /// Who cannot tell whether a directory is the first remembers it all the same, and what it has learnt
+    /// again counts.
+    @Test func whoCannotTellRemembersWhoAsked() {
         let admission = NodeAdmission(
-            nodeID: NodeID(1), group: GroupID(1),
-            membership: Membership(voters: [NodeID(1), NodeID(2), NodeID(3)]), directory: DirectoryID(1),
-            startCount: 1, incarnation: 1, records: [], start: .fresh, now: .zero)
-        for peer in [2, 3] { admission.peerConnected(NodeID(UInt64(peer)), now: .zero) }
-        _ = admission.takeEffects()
-        func hear(_ judgement: Verdict.Judgement, from peer: UInt64) -> [AdmissionEffect] {
-            admission.receive(
-                .verdict(Verdict(judgement: judgement, incarnation: 1)), from: NodeID(peer), now: .zero)
+            nodeID: NodeID(1), group: GroupID(1), membership: Self.members(3), directory: DirectoryID(1),
+            startCount: 1, incarnation: 1, records: [], isMemoryTrusted: false, start: .certain, now: .zero)
+        func ask(_ directory: UInt64, _ incarnation: UInt64) -> [AdmissionEffect] {
+            let introduction = Introduction(
+                directory: DirectoryID(directory), startCount: 1, incarnation: incarnation, stage: .fresh)
+            admission.receive(.introduction(introduction), from: NodeID(2), now: .zero)
             return admission.takeEffects()
         }
-        #expect(hear(.unknown, from: 3).isEmpty)
-        let effects = hear(.cannotTell, from: 2)
+        func verdict(_ judgement: Verdict.Judgement, _ incarnation: UInt64) -> AdmissionEffect {
+            .send(.verdict(Verdict(judgement: judgement, incarnation: incarnation)), to: NodeID(2))
+        }
+        let record = MemberRecord(node: NodeID(2), directory: DirectoryID(20), startCount: 0, incarnation: 0)
+        #expect(ask(20, 5) == [.remember(record)])
+        admission.remembered(record, now: .zero)
+        #expect(admission.takeEffects() == [verdict(.cannotTell, 5)])
+        #expect(ask(20, 6) == [verdict(.cannotTell, 6)])
+        #expect(ask(21, 7) == [verdict(.known, 7)])
+    }
+
+    /// Where all others have answered and a part of them has lost its memory, one fewer than a quorum is
+    /// enough: whoever admitted another directory is among them. No quorum might form otherwise, and nobody
+    /// could adopt anybody.
+    @Test func aMinorityThatCannotTellKeepsNobodyAway() {
+        let three = freshNode(of: 3)
+        #expect(hear(three, .unknown, from: 3).isEmpty)
+        #expect(hear(three, .cannotTell, from: 2) == [.admitted(.firstStart)])
+
+        let five = freshNode(of: 5)
+        #expect(hear(five, .cannotTell, from: 2).isEmpty)
+        #expect(hear(five, .unknown, from: 3).isEmpty)
+        #expect(hear(five, .unknown, from: 4).isEmpty)
+        // Without the last one's answer two directories could be admitted by two sets that share nobody.
+        #expect(hear(five, .cannotTell, from: 5) == [.admitted(.firstStart)])
+    }
+
+    /// A peer that lost its memory will never say that it knows no other: without a way on, the node would wait
+    /// for ever although a leader could adopt it.
+    @Test(arguments: [(3, 2), (5, 3)]) func tooManyThatCannotTellLeadToAdoption(size: Int, unable: Int) {
+        let admission = freshNode(of: size)
+        var effects: [AdmissionEffect] = []
+        for peer in 2...1 + unable {
+            #expect(effects.isEmpty)
+            effects = hear(admission, .cannotTell, from: UInt64(peer))
+        }
         let asked = effects.contains { effect in
             if case .send(.adoptionRequest, to: NodeID(3)) = effect { true } else { false }
         }
         #expect(asked)
         #expect(!admission.isActive)
+    }
+
+    private static func members(_ size: Int) -> Membership {
+        Membership(voters: (1...UInt64(size)).map { NodeID($0) })
+    }
+
+    /// Node 1, never admitted, connected to all others.
+    private func freshNode(of size: Int) -> NodeAdmission {
+        let admission = NodeAdmission(
+            nodeID: NodeID(1), group: GroupID(1), membership: Self.members(size), directory: DirectoryID(1),
+            startCount: 1, incarnation: 1, records: [], start: .fresh, now: .zero)
+        for peer in 2...size { admission.peerConnected(NodeID(UInt64(peer)), now: .zero) }
+        _ = admission.takeEffects()
+        return admission
+    }
+
+    private func hear(
+        _ admission: NodeAdmission, _ judgement: Verdict.Judgement, from peer: UInt64
+    ) -> [AdmissionEffect] {
+        admission.receive(
+            .verdict(Verdict(judgement: judgement, incarnation: 1)), from: NodeID(peer), now: .zero)
+        return admission.takeEffects()
     }
 
     // MARK: Other states of the same node

@@ -145,6 +145,25 @@ import Testing
         #expect(isViolation(entries))
     }
 
+    /// What became of operations without an answer may be known from elsewhere, and then counts like an answer.
+    @Test func whatIsSettledCountsAsAnswered() {
+        var recorder = HistoryRecorder<RegisterModel.Input, RegisterModel.Output>()
+        let lost = recorder.invoke(client: 0, .write(5), at: 1)
+        let never = recorder.invoke(client: 1, .write(6), at: 2)
+        let moment = recorder.moment(at: 3)
+        let read = recorder.invoke(client: 2, .read, at: 4)
+        recorder.complete(read, .value(0), at: 5)
+        #expect(!isViolation(recorder.entries))
+        recorder.settle(lost, .done, at: moment)
+        recorder.settle(read, .value(5), at: moment)
+        recorder.discardUnanswered()
+        #expect(recorder.entries.count == 2)
+        #expect(recorder.entries.allSatisfy { !$0.isUnknown })
+        // The write was there before the read began, which was told of nothing.
+        #expect(isViolation(recorder.entries))
+        #expect(never == 1)
+    }
+
     @Test func operationsOnSeveralKeysJoinTheirParts() {
         typealias Entry = HistoryEntry<[String], Int>
         let entries = [["a"], ["b"], ["c"], ["a", "b"], ["d"], []].map { keys in
