@@ -96,4 +96,32 @@ import Testing
         ).faults
         #expect(Simulation.run(settings).failure == nil)
     }
+
+    /// The last vote for a term arrives when the next has begun and committed what the late leader lacks: it was not
+    /// committed in an earlier term than the late one, so nothing is wrong.
+    @Test func aLateLeaderMayLackWhatALaterTermCommitted() throws {
+        var settings = SimulationSettings(seed: 8_512)
+        settings.faults = try FaultList(
+            parsing: """
+                loss at=0 amount=25
+                duplication at=0 amount=35
+                delay at=2294883 for=1577076 nodes=2 peers=0,1,2 amount=71962
+                drift at=2886649 for=7089864 nodes=1 amount=249
+                sync-stall at=4193190 for=929022 nodes=0
+                sync-stall at=4372191 for=288984 nodes=2
+                pause at=5122110 for=1970607 nodes=1
+                drift at=5304732 for=16380542 nodes=0 amount=336023
+                drift at=5629650 for=15159540 nodes=0 amount=259
+                delay at=9426886 for=702618 nodes=1 peers=0,1,2 amount=854303
+                crash at=9876848 for=2197241 nodes=1 amount=1
+                pause at=10509111 for=1555206 nodes=2
+                drift at=10781653 for=2087470 nodes=2 amount=960
+                delay at=11151887 for=2729031 amount=33405
+                pause at=11555112 for=3485532 nodes=0
+                crash at=13292849 for=428267 nodes=1 amount=2
+                delay at=15701889 for=1868505 nodes=0,1,2 peers=2 amount=356899
+                """
+        ).faults
+        #expect(Simulation.run(settings).failure == nil)
+    }
 }

@@ -29,6 +29,9 @@ struct SafetyChecker {
     private var seen: [LogPosition: Seen] = [:]
     /// Entries that some node knew to be committed; the first has index 1.
     private(set) var committed: [Entry] = []
+    /// The terms in which they were committed, which is known first by the leader that did it. An entry of an
+    /// earlier term is committed with one of the leader's own.
+    private var committedIn: [Term] = []
     private var takenCount = 0
     private var views: [NodeView]
     /// Whom each node has voted for, by term. Looked up, never iterated.
@@ -215,6 +218,7 @@ struct SafetyChecker {
                         "node \(node) committed \(index) from a snapshot of what nobody committed")
                 }
                 committed.append(entry)
+                committedIn.append(core.term)
             }
         }
     }
@@ -231,11 +235,13 @@ struct SafetyChecker {
         guard views[node].role != .leader || views[node].term != core.term else { return }
         leaders[core.term] = core.nodeID
         world.leader = node
-        // Leader completeness: what was committed before the election is in the new leader's log.
+        // Leader completeness: what was committed in an earlier term is in the new leader's log. The votes for a
+        // term may arrive when a later one has begun, and committed more.
         var index = core.firstIndex
         while index.rawValue <= UInt64(committed.count) {
             let entry = committed[Int(index.rawValue) - 1]
-            guard entry.term >= core.term || core.term(at: index) == entry.term else {
+            guard committedIn[Int(index.rawValue) - 1] >= core.term || core.term(at: index) == entry.term
+            else {
                 throw SimulationFailure(
                     "leader completeness",
                     "\(core.nodeID) leads term \(core.term) without \(entry.index)@\(entry.term)")
