@@ -65,7 +65,8 @@ public enum ClusterFile {
         let found = try wrappingDirectory { () throws(FileSystemError) in
             try AtomicFile.read(directory, name, limit: maximumSizeBytes, fileSystem)
         }
-        guard let bytes = found else { return nil }
+        // Zeros stand for what cannot be read: they are no copy.
+        guard let bytes = found?.bytes else { return nil }
         let path = directory.appending(name)
         var first: DataDirectoryError?
         for offset in stride(from: 0, to: max(bytes.count, 1), by: alignmentBytes) {
