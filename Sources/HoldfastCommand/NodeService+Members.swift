@@ -62,7 +62,7 @@ extension NodeService {
         }
     }
 
-    /// Waits while another change is under way or a new leader is not ready.
+    /// Waits while another change is under way.
     private func attempt(
         _ change: MembershipChange, until deadline: NIODeadline,
         completion: @escaping (Result<Void, ClusterError>) -> Void
@@ -74,7 +74,7 @@ extension NodeService {
             switch result {
             case .success:
                 completion(.success(()))
-            case .failure(.changeUnderWay), .failure(.leaderNotReady):
+            case .failure(.changeUnderWay):
                 node.loop.assumeIsolated().scheduleTask(in: Self.retryDelay) {
                     self.attempt(change, until: deadline, completion: completion)
                 }
@@ -170,7 +170,7 @@ extension ClusterError {
         switch error {
         case .invalid(let problem): self = ClusterError(problem)
         case .learnerNotReady: self = .learnerNotReady
-        case .changeUnderWay, .leaderNotReady: self = .service(.timeout)
+        case .changeUnderWay: self = .service(.timeout)
         case .service(let error): self = .service(error)
         }
     }
