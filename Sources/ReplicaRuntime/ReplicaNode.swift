@@ -125,7 +125,7 @@ public final class ReplicaNode<Group: HostedGroup>: @unchecked Sendable {
         transport.delegate = self
         if let damage = cluster.damage { logger.error("\(damage); it was written anew") }
         logDamages()
-        updateLinks()
+        setLinks()
         if admission.isActive, let whole = opened.takeWhole() { run(whole) }
     }
 

@@ -73,11 +73,15 @@ import Testing
             loss: 30, duplication: 30, maximumDelayMilliseconds: 20, maximumDiskDelayMilliseconds: 30,
             partition: 20, heal: 40, crash: 10, restart: 100, linkBreak: 20, snapshot: 100, diskFull: 5,
             change: 200, transfer: 30, stall: 10, pause: 20),
+        // Leaders that stand still, and voters that are back before a lease is over.
+        WorldFaults(
+            loss: 10, maximumDelayMilliseconds: 4, maximumDiskDelayMilliseconds: 3, partition: 10, heal: 60,
+            crash: 4, restart: 700, change: 10, leaderPause: 25),
     ]
 
     /// Members come and go, from three to seven voters, joiners with empty logs among them; the leadership is
     /// handed around; processes stand still, and clocks go as wrong as the settings allow.
-    @Test(arguments: 0..<8)
+    @Test(arguments: 0..<10)
     func figure3AndLeasesHoldUnderChurn(combination: Int) {
         var reached = RarePathSet()
         var committed: UInt64 = 0

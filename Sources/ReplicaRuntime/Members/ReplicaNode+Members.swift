@@ -32,14 +32,19 @@ extension ReplicaNode {
 
     /// Makes links what the memberships want. Not within a turn of the group.
     func updateLinks() {
-        areLinksOutdated = false
         guard !isStopped else { return }
+        setLinks()
+        carryOutAdmission()
+    }
+
+    /// The same without acting on what follows from it, which a node that has not started must not.
+    func setLinks() {
+        areLinksOutdated = false
         // Introductions of new peers come with their first message.
         admission.update(
             membership: known.inForce, nodes: known.nodes, records: opened.memory.records, now: Self.now())
         transport.update(
             peers: known.addresses, departed: known.departedPeers, memberSince: known.memberSince)
-        carryOutAdmission()
         setMembersTimer()
     }
 

@@ -80,6 +80,10 @@ extension World {
         nodes[position].pausedUntil = now + length
     }
 
+    mutating func pauseLeader() {
+        if let position = awakeLeaders().first { pause(position) }
+    }
+
     /// A read under a lease sees every write that was acknowledged before: everything that anybody committed.
     mutating func readUnderLease(_ position: Int) {
         guard let index = nodes[position].core.requestLeaseRead(now: nodes[position].clock(now)) else {

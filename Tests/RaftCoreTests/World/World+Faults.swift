@@ -65,6 +65,7 @@ extension World {
         if random.chance(faults.heal, outOf: 1_000) { cutLinks = [] }
         if random.chance(faults.change, outOf: 1_000) { changeMembership() }
         if random.chance(faults.transfer, outOf: 1_000) { transferLeadership() }
+        if random.chance(faults.leaderPause, outOf: 1_000) { pauseLeader() }
         for position in nodes.indices {
             if nodes[position].isRunning {
                 if random.chance(faults.crash, outOf: 1_000) { crash(position) }

@@ -19,6 +19,7 @@ struct WorldFaults {
     var transfer: UInt64 = 0
     var stall: UInt64 = 0
     var pause: UInt64 = 0
+    var leaderPause: UInt64 = 0
 }
 
 /// A cluster of cores in one thread, with a network, disks and clients, all drawn from one seed.

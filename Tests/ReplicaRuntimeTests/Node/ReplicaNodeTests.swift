@@ -1,4 +1,7 @@
 import ConsensusTypes
+import Logging
+import NIOPosix
+import Synchronization
 import Testing
 
 @testable import ReplicaRuntime
@@ -67,6 +70,25 @@ import Testing
         cluster.network.healAll()
         #expect(try await leader.sum() == 5)
         await nodes.stopAll()
+    }
+
+    /// Whoever makes a node has it before it is told anything.
+    @Test func nothingHappensBeforeTheStart() async throws {
+        let options = TestCluster().options(1, members: [1])
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let told = Mutex<[String]>([])
+        let node = try await loop.submit {
+            let node = try ReplicaNode<TestNode.Group>(
+                options: options, groupSettings: StateMachineGroupSettings(), loop: loop,
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+                onAdmitted: { told.withLock { $0.append("admitted") } },
+                onEnd: { ending in told.withLock { $0.append("\(ending)") } })
+            told.withLock { $0.append("made") }
+            return node
+        }.get()
+        try await loop.flatSubmit { node.start() }.get()
+        await node.shutDown()
+        #expect(told.withLock { $0 } == ["made", "admitted"])
     }
 
     @Test func announcementsReachPeers() async throws {
