@@ -43,7 +43,11 @@ final class NodeService: KeyValueService {
     }
 
     func linearizableRead(_ completion: @escaping (ServiceError?) -> Void) {
-        group.linearizableRead(completion)
+        if options.readsUnderLease {
+            group.leaseRead(completion)
+        } else {
+            group.linearizableRead(completion)
+        }
     }
 
     func renewLease(_ id: LeaseID, completion: @escaping (Result<Int64, ServiceError>) -> Void) {
