@@ -8,9 +8,9 @@ struct NeverHappened: Error, CustomStringConvertible {
     let description: String
 }
 
-/// Waits, for half a minute at most.
+/// Waits, for a minute and a half at most.
 func eventually(_ what: String, _ condition: @Sendable () async throws -> Bool) async throws {
-    let end = ContinuousClock.now + .seconds(30)
+    let end = ContinuousClock.now + .seconds(90)
     while try await !condition() {
         guard ContinuousClock.now < end else { throw NeverHappened(description: "\(what) never happened") }
         try await Task.sleep(for: .milliseconds(5))
@@ -63,12 +63,12 @@ func whileRunning<Value: Sendable>(
 }
 
 extension [LeaderElection] {
-    /// The position of the one that is certain to lead.
-    func leader(except: Int? = nil) async throws -> Int {
-        let found = Box<Int>()
+    /// The one that is certain to lead.
+    func leader(except: Int? = nil) async throws -> (position: Int, leadership: Leadership) {
+        let found = Box<(position: Int, leadership: Leadership)>()
         try await eventually("a leader") {
             for (position, election) in enumerated() where position != except {
-                if election.leadership.leadership?.isCertain == true { found.value = position }
+                if let leadership = election.leadership.leadership { found.value = (position, leadership) }
             }
             return found.value != nil
         }

@@ -43,6 +43,17 @@ import Testing
         #expect(await changes.next() == third)
     }
 
+    @Test func thePresentStateIsNoLeadershipThatHasRunOut() {
+        let board = LeadershipBoard()
+        let leadership = Leadership(
+            fencingToken: FencingToken(1), certainUntil: ContinuousClock.now + .seconds(60))
+        board.post(.leader(leadership))
+        #expect(board.current == .leader(leadership))
+        leadership.lease.renew(until: ContinuousClock.now)
+        #expect(board.current == .unknown)
+        #expect(board.posted == .leader(leadership))
+    }
+
     /// For every sequence of gains and losses, taken at any time.
     @Test func noSequenceHidesALoss() async {
         for pattern in 0..<256 {

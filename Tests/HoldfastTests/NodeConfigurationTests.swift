@@ -77,7 +77,7 @@ import Testing
         #expect(
             try NodePlan(Self.valid, purpose: "y", directoryName: "x").options.clusterID
                 != plan.options.clusterID)
-        #expect(Set(plan.options.peers.map(\.node)).count == 3)
+        #expect(plan.options.membership.voters.count == 3)
         #expect(plan.options.membership.name(of: plan.options.nodeID) == "a")
     }
 }

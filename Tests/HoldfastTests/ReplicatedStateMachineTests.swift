@@ -26,7 +26,7 @@ extension TestMembers {
     }
 }
 
-@Suite(.serialized, .timeLimit(.minutes(3))) struct ReplicatedStateMachineTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct ReplicatedStateMachineTests {
     @Test func aCommandThroughAnyNodeIsSeenByAll() async throws {
         let machines = try TestMembers().machines()
         try await whileRunning(machines) {
@@ -75,7 +75,7 @@ extension TestMembers {
                     for _ in 0..<4 {
                         group.addTask {
                             for _ in 0..<perTask {
-                                _ = try await machine.submit(1, timeout: .seconds(60))
+                                _ = try await machine.submit(1, timeout: .seconds(120))
                                 try await Task.sleep(for: .milliseconds(10))
                             }
                         }

@@ -52,7 +52,8 @@ public final class LeaderElection: Service, Sendable {
         try await node.run { [self] in await resign() }
     }
 
-    /// What this node knows of who leads, at this moment.
+    /// What this node knows of who leads, at this moment. Never ``LeadershipState/leader(_:)`` when that is not
+    /// certain, also where the process stood still and could not be told of the loss yet.
     public var leadership: LeadershipState { node.watch.board.current }
 
     /// The changes of that, beginning with the present state, until the election ends on this node.
@@ -81,7 +82,7 @@ public final class LeaderElection: Service, Sendable {
             defer { group.cancelAll() }
             if let value = try await group.next() ?? nil { return value }
             // The caller's own cancellation ends the waiting too, and is the work's to answer.
-            if leadership == self.leadership.leadership, let value = try await group.next() ?? nil {
+            if leadership == node.watch.board.posted.leadership, let value = try await group.next() ?? nil {
                 return value
             }
             group.cancelAll()

@@ -45,7 +45,16 @@ final class LeadershipBoard: Sendable {
 
     private let state = Mutex(State())
 
-    var current: LeadershipState { state.withLock { $0.current } }
+    /// What was posted last, unless that was a leadership whose lease has ended meanwhile: whoever posts may be
+    /// late.
+    var current: LeadershipState {
+        let posted = state.withLock { $0.current }
+        if let leadership = posted.leadership, !leadership.isCertain { return .unknown }
+        return posted
+    }
+
+    /// What was posted last.
+    var posted: LeadershipState { state.withLock { $0.current } }
 
     var hasEnded: Bool { state.withLock { $0.hasEnded } }
 

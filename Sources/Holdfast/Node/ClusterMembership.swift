@@ -140,7 +140,7 @@ public struct ClusterMembership: Sendable {
             case .invalid(let problem): throw .refused("\(problem)")
             case .service where error.isOutcomeUnknown: throw .outcomeUnknown
             case .service(.stopped) where backend.hasEnded: throw .stopped
-            case .changeUnderWay, .leaderNotReady, .learnerNotReady, .service: break
+            default: break
             }
             guard ContinuousClock.now < deadline else { throw .unavailable("\(error)") }
             do {

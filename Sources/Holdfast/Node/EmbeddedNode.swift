@@ -121,8 +121,8 @@ final class EmbeddedNode<Machine: StateMachine>: Sendable {
                     options: plan.options, groupSettings: groupSettings, loop: loop, logger: logger,
                     onEnd: { onEnd(.node($0)) })
                 node.onRemoved = { onEnd(.removed) }
-                watch.attach { [weak node] in
-                    node?.group.map { LeadershipWatch.observe($0.replica) }
+                watch.attach { [weak node] now in
+                    node?.group.map { LeadershipWatch.observe($0.replica, now: now) }
                 } nameOf: { [weak node] member in
                     node?.membership.name(of: member)
                 } stepAside: { [weak node] now in

@@ -14,7 +14,7 @@ final class LeadershipWatch: @unchecked Sendable {
     private let logger: Logger
     private var metrics: LeadershipMetrics
     private var monitor: LeadershipMonitor
-    private var observe: (() -> LeadershipObservation?)?
+    private var observe: ((Instant) -> LeadershipObservation?)?
     private var stepAside: ((Instant) -> Void)?
     private var nameOf: ((NodeID) -> String?)?
     /// Since when this node leads without the prospect of a lease.
@@ -36,18 +36,20 @@ final class LeadershipWatch: @unchecked Sendable {
     }
 
     /// What the core says of leadership at present.
-    static func observe<Machine>(_ replica: Replica<Machine>) -> LeadershipObservation {
+    static func observe<Machine>(_ replica: Replica<Machine>, now: Instant) -> LeadershipObservation {
         let core = replica.core
+        // Who decides alone leads for ever; it is looked at again long before this.
+        let horizon = now + .seconds(3_600)
         return LeadershipObservation(
             term: core.term, isLeading: core.role == .leader, leader: core.leader,
-            leaseDeadline: core.leaseDeadline,
+            leaseDeadline: core.leaseDeadline.map { min($0, horizon) },
             // Applied, not only committed: what the leader's own state says is then up to date.
             isEstablished: replica.appliedTerm == core.term)
     }
 
     /// - Parameter stepAside: makes the core give the leadership up.
     func attach(
-        _ observe: @escaping () -> LeadershipObservation?, nameOf: @escaping (NodeID) -> String?,
+        _ observe: @escaping (Instant) -> LeadershipObservation?, nameOf: @escaping (NodeID) -> String?,
         stepAside: @escaping (Instant) -> Void
     ) {
         loop.preconditionInEventLoop()
@@ -72,7 +74,7 @@ final class LeadershipWatch: @unchecked Sendable {
     }
 
     func turnEnded(now: Instant) {
-        guard let observation = observe?() else { return }
+        guard let observation = observe?(now) else { return }
         metrics.note(observation.term)
         tell(monitor.look(observation, now: now))
         setTimer()

@@ -127,6 +127,8 @@ import WriteAheadLog
             let disk = StallingFileSystem(cluster.disk(id))
             options.fileSystem = disk
             options.replicaSettings.syncDeadlineMilliseconds = 150
+            // So long that nothing but the disk ends the leadership.
+            options.replicaSettings.raft.electionTimeoutMilliseconds = 3_000
             disks.append(disk)
             nodes.append(try await TestNode.start(options))
         }
@@ -136,7 +138,9 @@ import WriteAheadLog
         let disk = disks[Int(leader.id.rawValue) - 1]
         disk.stall()
         async let late = leader.add(1)
-        try await leader.wait("the stall") { $0.replica.isDiskStalled && $0.group.leadership.role != .leader }
+        try await leader.wait("the stall") {
+            $0.replica.isDiskStalled && $0.replica.rarePaths.contains(.steppedAside)
+        }
         let others = nodes.filter { $0.id != leader.id }
         let next = try await others.leader()
         #expect(next.id != leader.id)
