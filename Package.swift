@@ -180,7 +180,12 @@ let package = Package(
         .testTarget(
             name: "ReplicaRuntimeTests",
             dependencies: [
-                "ConsensusTypes", "RaftCore", "KeyValueCore", "WriteAheadLog", "ReplicaRuntime",
+                "ConsensusTypes", "RaftCore", "KeyValueCore", "WriteAheadLog", "PeerTransport",
+                "ReplicaRuntime", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings),
         .testTarget(

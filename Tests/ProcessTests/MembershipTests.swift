@@ -59,7 +59,7 @@ extension ProcessTests {
 
         /// Waits until a node lists so many voters.
         private func waitForVoters(_ count: Int, at node: TestNode) async throws {
-            _ = try await waitFor("\(count) voters at \(node.name)", within: .seconds(40)) {
+            _ = try await waitFor("\(count) voters at \(node.name)", within: .seconds(40)) { () -> Bool? in
                 guard let found = try? await members(node) else { return nil }
                 return found.count == count && found.allSatisfy { !$0.isLearner } ? true : nil
             }
