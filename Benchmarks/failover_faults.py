@@ -7,9 +7,11 @@ import time
 
 
 class Fault:
-    # Where the data of a whole plan says so: how long it lasts at least, in seconds.
+    # Whether it lasts for a while after writes are acknowledged again.
     is_held = True
     hits_leader = True
+    # Whether it is in force when `begin` returns, and the node can acknowledge nothing until it is healed.
+    silences_node = True
     # Which of the measured times the targets are about.
     judged = "next_write"
     targets_ms = {}
@@ -60,6 +62,7 @@ class Stall(Fault):
     somewhat slower."""
 
     name, title = "stall", "disk of the leader stands still: no sync ends"
+    silences_node = False
     judged = "longest_gap"
     targets_ms = {"p99": 2_000}
     _tracer = None
@@ -103,6 +106,7 @@ class Restart(Fault):
     name, title = "restart", "planned restart of each node in turn"
     is_held = False
     hits_leader = False
+    silences_node = False
     judged = "longest_gap"
 
     def begin(self, node):

@@ -130,6 +130,11 @@ class Load:
                 answers.append(answered)
         return min(answers, default=None)
 
+    def count_through(self, node, after):
+        """How many writes that were sent through the node after this moment were acknowledged."""
+        return sum(1 for writer in self.writers for sent, _, through in list(writer.successes)
+                   if through is node and sent > after)
+
     def gaps(self, begin, end):
         """The times between two acknowledgements that follow each other, from one moment to another."""
         moments = sorted(answered for writer in self.writers for _, answered, _ in list(writer.successes)
