@@ -13,6 +13,8 @@ class Writer(threading.Thread):
 
     A request goes to the writer's own node. Where that fails it is tried once more, at once, through another one;
     where that fails too, the request failed. After a failure the writer stays with the other node for a second.
+    As with any client that keeps connections to several nodes, a node that takes no connection, or has said that
+    it is going away, is passed over: nothing was tried there.
 
     After a request with an attempt of unknown outcome it goes on with another key: that attempt may still take
     effect later, and must not hide a newer one.
@@ -57,7 +59,9 @@ class Writer(threading.Thread):
         begin = time.monotonic()
         errors = []
         for attempt in range(2):
-            node = self.order[self.choice]
+            node = self._connect(errors)
+            if node is None:
+                break
             sent = time.monotonic()
             error = self._attempt(node, key, number)
             if error is None:
@@ -66,19 +70,37 @@ class Writer(threading.Thread):
                 self.acknowledged_count += 1
                 return
             errors.append(f"{node.name}, {time.monotonic() - sent:.3f} s: {error}")
-            self.choice = (self.choice + 1) % len(self.order)
-            self.away_since = time.monotonic()
+            self._choose_next()
             if attempt == 0:
                 self.retried_count += 1
         self.failures.append((begin, errors))
 
+    def _choose_next(self):
+        self.choice = (self.choice + 1) % len(self.order)
+        self.away_since = time.monotonic()
+
+    def _connect(self, errors):
+        """The first node, from the chosen one on, that takes calls; None where there is none."""
+        for _ in self.order:
+            node = self.order[self.choice]
+            connection = self.connections.get(node)
+            if connection is not None and connection.is_usable():
+                return node
+            if connection is not None:
+                connection.close()
+                del self.connections[node]
+            try:
+                self.connections[node] = grpc_client.Connection(node.host, node.client_port, self.timeout)
+                return node
+            except grpc_client.NotConnected as error:
+                errors.append(f"{node.name}: {error}")
+                self._choose_next()
+        return None
+
     def _attempt(self, node, key, number):
         """What went wrong, or None."""
-        connection = self.connections.get(node)
+        connection = self.connections[node]
         try:
-            if connection is None:
-                connection = grpc_client.Connection(node.host, node.client_port, self.timeout)
-                self.connections[node] = connection
             # From here on it may take effect, whatever is answered.
             key["is_unsure"], was_unsure = True, key["is_unsure"]
             request = grpc_client.put_request(key["name"], str(number).encode())
@@ -86,9 +108,8 @@ class Writer(threading.Thread):
             key["is_unsure"] = was_unsure
             return None
         except grpc_client.ConnectionBroken as error:
-            if connection is not None:
-                connection.close()
-                del self.connections[node]
+            connection.close()
+            del self.connections[node]
             return f"connection broken: {error}"
         except (grpc_client.CallFailed, grpc_client.CallTimedOut) as error:
             return str(error)
