@@ -23,6 +23,10 @@ class ConnectionBroken(Exception):
     """The connection cannot be used any more. A call under way may or may not have taken effect."""
 
 
+class NotConnected(Exception):
+    """Nothing was sent: the server takes no connection."""
+
+
 class CallTimedOut(Exception):
     """No answer in time; the call was cancelled and may or may not have taken effect."""
 
@@ -56,6 +60,8 @@ class Connection:
         # What the server still takes from us: on the whole connection, and on a new stream.
         self.connection_window = 65_535
         self.buffer = b""
+        # The server said that it takes no more calls; it still answers those that it took.
+        self.is_draining = False
         try:
             self.socket = socket.create_connection((host, port), timeout)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -64,10 +70,28 @@ class Connection:
             self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(SETTINGS, 0, 0, settings)
                                 + _frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 30)))
         except OSError as error:
-            raise ConnectionBroken(str(error)) from error
+            raise NotConnected(str(error)) from error
 
     def close(self):
         self.socket.close()
+
+    def is_usable(self):
+        """Whether the connection takes another call, as far as the server has said: looks at what has arrived."""
+        try:
+            self.socket.setblocking(False)
+            try:
+                received = self.socket.recv(65_536)
+                if not received:
+                    return False
+                self.buffer += received
+            except BlockingIOError:
+                pass
+            while len(self.buffer) >= 9 and len(self.buffer) >= 9 + int.from_bytes(self.buffer[:3], "big"):
+                self.socket.settimeout(1)
+                self._read_frame(time.monotonic() + 1, None)
+            return not self.is_draining
+        except (ConnectionBroken, OSError):
+            return False
 
     def call(self, path, message, timeout):
         """The answer's message. Raises one of this module's exceptions."""
@@ -126,7 +150,9 @@ class Connection:
         elif kind == WINDOW_UPDATE and frame_stream == 0:
             self.connection_window += int.from_bytes(payload, "big") & 0x7FFF_FFFF
         elif kind == GOAWAY:
-            raise ConnectionBroken(f"{self.authority} is going away")
+            self.is_draining = True
+            if stream is not None and stream > int.from_bytes(payload[:4], "big") & 0x7FFF_FFFF:
+                raise ConnectionBroken(f"{self.authority} is going away and did not take the call")
         elif frame_stream == stream and stream is not None:
             if kind == RST_STREAM:
                 raise CallFailed(f"{self.authority} reset the stream")

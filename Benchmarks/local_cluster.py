@@ -89,7 +89,11 @@ def _end_with_parent():
 class Node:
     def __init__(self, cluster, number):
         self.cluster = cluster
+        self.number = number
         self.name = f"node{number}"
+        network = cluster.network
+        self.host = network.client_host(number) if network else "127.0.0.1"
+        self.peer_host = network.peer_host(number) if network else "127.0.0.1"
         self.client_port = free_port()
         self.peer_port = free_port()
         self.process = None
@@ -97,10 +101,19 @@ class Node:
 
     @property
     def endpoint(self):
-        return f"127.0.0.1:{self.client_port}"
+        return f"{self.host}:{self.client_port}"
+
+    @property
+    def peer_url(self):
+        return f"http://{self.peer_host}:{self.peer_port}"
+
+    def _prepare_process(self):
+        _end_with_parent()
+        if self.cluster.network is not None:
+            self.cluster.network.enter_namespace(self.number)
 
     def start(self):
-        client, peer = f"http://{self.endpoint}", f"http://127.0.0.1:{self.peer_port}"
+        client, peer = f"http://{self.endpoint}", self.peer_url
         command = [
             self.cluster.program, *(["serve"] if self.cluster.system == "holdfast" else []),
             "--name", self.name, "--data-dir", str(self.cluster.directory / f"{self.name}.data"),
@@ -112,7 +125,7 @@ class Node:
         # The process ends with the thread that started it: nodes are started from the main thread only.
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            preexec_fn=_end_with_parent)
+                                            preexec_fn=self._prepare_process)
 
     def signal(self, number):
         if self.process is not None and self.process.poll() is None:
@@ -127,7 +140,7 @@ class Node:
 
     def is_healthy(self):
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", self.client_port, timeout=2)
+            connection = http.client.HTTPConnection(self.host, self.client_port, timeout=2)
             try:
                 connection.request("GET", "/health")
                 answer = connection.getresponse()
@@ -145,10 +158,12 @@ class Node:
 
 
 class Cluster:
-    """Three nodes of one system. Use it in a with statement."""
+    """Three nodes of one system, on loopback or in a network of their own. Use it in a with statement."""
 
-    def __init__(self, system, program, etcdctl, directory, extra=()):
+    def __init__(self, system, program, etcdctl, directory, extra=(), network=None, keeps_files=False):
         self.system = system
+        self.network = network
+        self.keeps_files = keeps_files
         self.program = program
         self.etcdctl = etcdctl
         self.extra = list(extra)
@@ -156,12 +171,13 @@ class Cluster:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"benchmark-{system}-", dir=directory))
         self.token = self.directory.name
         self.nodes = [Node(self, number) for number in range(1, NODE_COUNT + 1)]
-        self.initial_cluster = ",".join(
-            f"{node.name}=http://127.0.0.1:{node.peer_port}" for node in self.nodes)
+        self.initial_cluster = ",".join(f"{node.name}={node.peer_url}" for node in self.nodes)
 
     def __enter__(self):
         atexit.register(self.stop)
         try:
+            if self.network is not None:
+                self.network.start()
             for node in self.nodes:
                 node.start()
             self.wait_until_healthy()
@@ -181,6 +197,11 @@ class Cluster:
             node.signal(signal.SIGTERM)
         for node in running:
             node.wait_for_end(10)
+        if self.network is not None:
+            self.network.stop()
+        if self.keeps_files:
+            print(f"kept: {self.directory}", file=sys.stderr)
+            return
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def wait_until_healthy(self, nodes=None, seconds=30):
