@@ -208,7 +208,7 @@ let package = Package(
             dependencies: [
                 "ConsensusTypes", "RaftCore", "ReplicaRuntime", "HoldfastSimulation", "Holdfast", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings),

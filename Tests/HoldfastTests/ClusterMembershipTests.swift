@@ -77,4 +77,36 @@ import Testing
             await #expect(throws: NodeRunError.removed) { try await first.value }
         }
     }
+
+    /// Five that lose two become three, which can lose another; and five again, by themselves.
+    @Test func silentMembersAreEvictedAndComeBack() async throws {
+        var members = TestMembers()
+        members.names = ["a", "b", "c", "d", "e"]
+        members.evictAfterMilliseconds = 1_000
+        let elections = try members.elections()
+        let back = try members.elections()
+        try await whileRunning(Array(elections[2...])) {
+            let gone = elections[..<2].map { election in Task { try await election.run() } }
+            try await eventually("five voters that have a leader") {
+                elections.allSatisfy { $0.leadership != .unknown }
+            }
+            for task in gone {
+                task.cancel()
+                try await task.value
+            }
+            let membership = elections[2].membership
+            try await eventually("two evicted members") {
+                let roles = try await Self.roles(membership)
+                return roles["a"] == .evicted && roles["b"] == .evicted
+            }
+            _ = try await elections.leader()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for election in back[..<2] { group.addTask { try await election.run() } }
+                try await eventually("five voters again") {
+                    try await Self.roles(membership).values.allSatisfy { $0 == .voter }
+                }
+                group.cancelAll()
+            }
+        }
+    }
 }

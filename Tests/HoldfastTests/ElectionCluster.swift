@@ -20,16 +20,19 @@ func eventually(_ what: String, _ condition: @Sendable () async throws -> Bool) 
 /// Three configurations for nodes in this process.
 struct TestMembers: Sendable {
     static let names = ["a", "b", "c"]
+    var names = TestMembers.names
     let memory = InMemoryCluster()
     var electionTimeoutMilliseconds = 400
     var resignationPauseMilliseconds = 2_000
+    var evictAfterMilliseconds: Int?
 
     func configuration(_ name: String) -> NodeConfiguration {
         var configuration = NodeConfiguration(
-            name: name, peers: Self.names.map { Peer(name: $0, address: "") }, dataDirectory: "")
+            name: name, peers: names.map { Peer(name: $0, address: "") }, dataDirectory: "")
         configuration.transport = .inMemory(memory)
         configuration.electionTimeoutMilliseconds = electionTimeoutMilliseconds
         configuration.heartbeatIntervalMilliseconds = 40
+        configuration.evictAfterMilliseconds = evictAfterMilliseconds
         configuration.resignationPauseMilliseconds = resignationPauseMilliseconds
         configuration.logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         return configuration
@@ -45,7 +48,7 @@ struct TestMembers: Sendable {
     }
 
     func elections(_ name: String = "test") throws -> [LeaderElection] {
-        try Self.names.map { try LeaderElection(named: name, configuration($0)) }
+        try names.map { try LeaderElection(named: name, configuration($0)) }
     }
 }
 

@@ -123,6 +123,29 @@ import Testing
         }
     }
 
+    @Test func theLeadershipIsTransferred() async throws {
+        let elections = try TestMembers().elections()
+        try await whileRunning(elections) {
+            let (old, leadership) = try await elections.leader()
+            let target = (old + 1) % 3
+            await #expect(throws: LeadershipTransferError.notLeader) {
+                try await elections[target].transferLeadership()
+            }
+            await #expect {
+                try await elections[old].transferLeadership(to: "nobody")
+            } throws: { error in
+                if case LeadershipTransferError.refused = error { true } else { false }
+            }
+            // Told again that it leads, since it does.
+            try await eventually("its leadership") { elections[old].leadership.leadership != nil }
+            #expect(!leadership.isCertain)
+            try await elections[old].transferLeadership(to: TestMembers.names[target])
+            #expect(elections[old].leadership.leadership == nil)
+            _ = try await elections.leader(except: old)
+        }
+        await #expect(throws: LeadershipTransferError.stopped) { try await elections[0].transferLeadership() }
+    }
+
     @Test func whoeverResignedMayLeadAgainAfterThePause() async throws {
         let members = TestMembers(resignationPauseMilliseconds: 100)
         let elections = try members.elections()

@@ -1,4 +1,5 @@
 import Logging
+import Metrics
 
 /// A member of a cluster.
 public struct Peer: Hashable, Sendable, CustomStringConvertible {
@@ -73,6 +74,8 @@ public struct NodeConfiguration: Sendable {
     public var resignationPauseMilliseconds = 10_000
     /// Receives what is worth knowing, at the level `info` a few lines for each change.
     public var logger = Logger(label: "holdfast")
+    /// Receives counters, gauges and timers whose names begin with `holdfast_`.
+    public var metricsFactory: any MetricsFactory = MetricsSystem.factory
 
     /// - Parameters:
     ///   - name: this node's name, one of the peers'.

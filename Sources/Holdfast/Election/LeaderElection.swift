@@ -101,6 +101,13 @@ public final class LeaderElection: Service, Sendable {
         await node.resign { [self] in workCount.withLock { $0 == 0 } }
     }
 
+    /// Hands the leadership, which this node must have, to another: the one of this name, or the fittest.
+    ///
+    /// As ``resign()``, but this node may lead again at once.
+    public func transferLeadership(to name: String? = nil) async throws(LeadershipTransferError) {
+        try await node.handOver(to: name) { [self] in workCount.withLock { $0 == 0 } }
+    }
+
     private func waitForLeadership() async throws -> Leadership {
         for await state in leadershipChanges {
             if let leadership = state.leadership { return leadership }

@@ -20,22 +20,25 @@ struct MachineMetrics: Sendable {
     private let leaseReads: Counter
     private let staleReads: Counter
 
-    init(node: String, group: String) {
+    init(node: String, group: String, factory: any MetricsFactory) {
         let dimensions = [("node", node), ("group", group)]
         func commands(_ outcome: String) -> Counter {
-            Counter(label: "holdfast_commands_total", dimensions: dimensions + [("outcome", outcome)])
+            Counter(
+                label: "holdfast_commands_total", dimensions: dimensions + [("outcome", outcome)],
+                factory: factory)
         }
         func reads(_ consistency: ReadConsistency) -> Counter {
             Counter(
                 label: "holdfast_reads_total",
-                dimensions: dimensions + [("consistency", consistency.rawValue)])
+                dimensions: dimensions + [("consistency", consistency.rawValue)], factory: factory)
         }
         committedCount = commands("committed")
         unknownCount = commands("unknown")
         refusedCount = commands("refused")
-        retryCount = Counter(label: "holdfast_command_retries_total", dimensions: dimensions)
-        duration = Timer(label: "holdfast_command_duration", dimensions: dimensions)
-        outstanding = Gauge(label: "holdfast_commands_outstanding", dimensions: dimensions)
+        retryCount = Counter(
+            label: "holdfast_command_retries_total", dimensions: dimensions, factory: factory)
+        duration = Timer(label: "holdfast_command_duration", dimensions: dimensions, factory: factory)
+        outstanding = Gauge(label: "holdfast_commands_outstanding", dimensions: dimensions, factory: factory)
         linearizableReads = reads(.linearizable)
         leaseReads = reads(.lease)
         staleReads = reads(.stale)

@@ -49,7 +49,8 @@ public final class ReplicatedStateMachine<State: ReplicatedState>: Service, Send
         node = EmbeddedNode(plan, groupSettings: groupSettings, label: name)
         gate = SubmissionGate(
             limit: settings.maximumOutstandingCommands, maximumWaiters: settings.maximumWaitingCommands)
-        metrics = MachineMetrics(node: configuration.name, group: name)
+        metrics = MachineMetrics(
+            node: configuration.name, group: name, factory: configuration.metricsFactory)
     }
 
     /// Takes part until the task is cancelled or the service is shut down gracefully; then another node leads.
@@ -89,6 +90,12 @@ public final class ReplicatedStateMachine<State: ReplicatedState>: Service, Send
             metrics.failed(error)
             throw error
         }
+    }
+
+    /// Hands the leadership, which this node must have, to another: the one of this name, or the fittest. Takes a
+    /// round trip; commands wait meanwhile and none is lost.
+    public func transferLeadership(to name: String? = nil) async throws(LeadershipTransferError) {
+        try await node.handOver(to: name) { true }
     }
 
     private func encode(_ command: State.Command) throws(SubmitError) -> [UInt8] {

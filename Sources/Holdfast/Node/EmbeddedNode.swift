@@ -193,6 +193,34 @@ final class EmbeddedNode<Machine: StateMachine>: Sendable {
         await endResignation(node, after: pause)
     }
 
+    /// Hands the leadership to another node at once, as ``resign(isWorkDone:)`` does, without a pause after it.
+    func handOver(
+        to name: String?, isWorkDone: @escaping @Sendable () -> Bool
+    ) async throws(LeadershipTransferError) {
+        guard let node else { throw .stopped }
+        let target = name.map { StableHash.node($0, cluster: plan.cluster) }
+        let watch = watch
+        let isLeading = await onLoop {
+            guard node.group?.isLeader == true else { return false }
+            watch.setResigning(true)
+            return true
+        }
+        guard isLeading else { throw .notLeader }
+        await wait(atMost: .milliseconds(plan.configuration.electionTimeoutMilliseconds), until: isWorkDone)
+        do throws(TransferError) {
+            try await node.transferLeadership(to: target)
+            await onLoop { watch.setResigning(false) }
+        } catch {
+            await onLoop { watch.setResigning(false) }
+            switch error {
+            case .refused(.notLeader): throw .notLeader
+            case .refused(let refusal): throw .refused("\(refusal)")
+            case .gaveUp: throw .gaveUp
+            case .stopped: throw .stopped
+            }
+        }
+    }
+
     private func endResignation(_ node: Node, after pause: TimeAmount) async {
         let watch = watch
         await onLoop {

@@ -15,12 +15,12 @@ struct LeadershipMetrics {
     private let losses: Counter
     private var lastTerm: Term?
 
-    init(node: String, group: String) {
+    init(node: String, group: String, factory: any MetricsFactory) {
         let dimensions = [("node", node), ("group", group)]
-        isLeader = Gauge(label: "holdfast_is_leader", dimensions: dimensions)
-        term = Gauge(label: "holdfast_term", dimensions: dimensions)
-        gains = Counter(label: "holdfast_leaderships_total", dimensions: dimensions)
-        losses = Counter(label: "holdfast_leadership_losses_total", dimensions: dimensions)
+        isLeader = Gauge(label: "holdfast_is_leader", dimensions: dimensions, factory: factory)
+        term = Gauge(label: "holdfast_term", dimensions: dimensions, factory: factory)
+        gains = Counter(label: "holdfast_leaderships_total", dimensions: dimensions, factory: factory)
+        losses = Counter(label: "holdfast_leadership_losses_total", dimensions: dimensions, factory: factory)
         isLeader.record(0)
     }
 

@@ -29,7 +29,8 @@ final class LeadershipWatch: @unchecked Sendable {
         self.loop = loop
         self.logger = logger
         leaselessPatience = .milliseconds(2 * plan.configuration.electionTimeoutMilliseconds)
-        metrics = LeadershipMetrics(node: plan.configuration.name, group: label)
+        metrics = LeadershipMetrics(
+            node: plan.configuration.name, group: label, factory: plan.configuration.metricsFactory)
         monitor = LeadershipMonitor(
             node: plan.options.nodeID,
             noticeMargin: .milliseconds(plan.configuration.electionTimeoutMilliseconds) / 10)
