@@ -104,6 +104,7 @@ let package = Package(
             name: "HoldfastSimulation",
             dependencies: [
                 "ConsensusTypes", "RaftCore", "KeyValueCore", "WriteAheadLog", "ReplicaRuntime",
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings
         ),

@@ -13,8 +13,16 @@ public struct PeerAddress: Hashable, Sendable, CustomStringConvertible {
         self.port = port
     }
 
+    /// A peer of which only the id is known: it is let in, and not dialled.
+    public static func unknown(_ node: NodeID) -> PeerAddress {
+        PeerAddress(node: node, host: "", port: 0)
+    }
+
+    var isKnown: Bool { !host.isEmpty }
+
     public var description: String {
-        "\(node) at \(host.contains(":") ? "[\(host)]" : host):\(port)"
+        guard isKnown else { return "\(node) at an unknown address" }
+        return "\(node) at \(host.contains(":") ? "[\(host)]" : host):\(port)"
     }
 }
 

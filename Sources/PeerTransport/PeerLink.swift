@@ -86,6 +86,7 @@ final class PeerLink {
     // MARK: - Dialling
 
     func dial() {
+        guard address.isKnown else { return }
         switch state {
         case .connecting, .handshaking, .connected, .ended:
             return

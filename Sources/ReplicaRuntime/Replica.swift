@@ -198,6 +198,7 @@ public final class Replica<Machine: ReplicaMachine> {
         }
         if effects.leadership != nil || effects.membership != nil { armKeeper(now: now) }
         if let leadership = effects.leadership {
+            report(leadership)
             machine.leadershipChanged(leadership, now: now)
         }
         if let membership = effects.membership { environment.membershipChanged(membership) }
@@ -223,6 +224,14 @@ public final class Replica<Machine: ReplicaMachine> {
         }
         for received in effects.receivedChunks {
             store(received)
+        }
+    }
+
+    private func report(_ leadership: Leadership) {
+        if leadership.role == .leader {
+            environment.report("this node leads term \(leadership.term)")
+        } else if let leader = leadership.leader {
+            environment.report("follows \(leader) in term \(leadership.term)")
         }
     }
 

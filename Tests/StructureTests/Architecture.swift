@@ -36,7 +36,7 @@ enum Architecture {
         ("EtcdClient", ["EtcdAPI", "Logging"] + sockets + http + system),
         (
             "HoldfastSimulation",
-            ["ConsensusTypes", "RaftCore", "KeyValueCore", "WriteAheadLog", "ReplicaRuntime"]
+            ["ConsensusTypes", "RaftCore", "KeyValueCore", "WriteAheadLog", "ReplicaRuntime", "SystemPackage"]
         ),
         (
             "HoldfastChaos",

@@ -146,7 +146,7 @@ struct KnownMembers {
         let own = route(to: nodeID).map { [$0] } ?? []
         // Where no address is known the peer can still dial this node: to be let in it must be among the peers.
         return own
-            + nodes.map { route(to: $0) ?? PeerAddress(node: $0, host: "address-unknown.invalid", port: 1) }
+            + nodes.map { route(to: $0) ?? PeerAddress.unknown($0) }
     }
 
     private func route(to node: NodeID) -> PeerAddress? {
