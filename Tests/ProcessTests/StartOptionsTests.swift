@@ -95,7 +95,7 @@ extension ProcessTests {
                 let token = cluster.arguments(of: node) + ["--initial-cluster-token", "another"]
                 expectOneLine(
                     try await run(token, cluster), code: 1,
-                    naming: [node.dataDirectory + "/IDENTITY", "cluster"], token)
+                    naming: [node.dataDirectory + "/IDENTITY", "says node"], token)
                 let address = locked
                 expectOneLine(
                     try await run(address, cluster), code: 1, naming: [node.dataDirectory + "/IDENTITY"],

@@ -16,7 +16,7 @@ struct NodeCluster {
     /// Reads what stands beside the log. Nothing is changed.
     static func find(_ options: ReplicaNodeOptions) throws(NodeError) -> NodeCluster {
         do throws(DataDirectoryError) {
-            let identity = try DataDirectory.identity(options.dataDirectory, fileSystem: options.fileSystem)
+            let identity = try readIdentity(options)
             var damage: DataDirectoryError?
             do throws(DataDirectoryError) {
                 if let record = try ClusterFile.read(options.dataDirectory, fileSystem: options.fileSystem) {
@@ -42,6 +42,18 @@ struct NodeCluster {
                 damage: damage.map { "\($0)" })
         } catch {
             throw .dataDirectory(error)
+        }
+    }
+
+    /// `nil` where it is lost too: what then becomes of the node is decided when the directory is opened.
+    private static func readIdentity(
+        _ options: ReplicaNodeOptions
+    ) throws(DataDirectoryError) -> NodeIdentity? {
+        do throws(DataDirectoryError) {
+            return try DataDirectory.identity(options.dataDirectory, fileSystem: options.fileSystem)
+        } catch {
+            guard case .damaged = error else { throw error }
+            return nil
         }
     }
 
