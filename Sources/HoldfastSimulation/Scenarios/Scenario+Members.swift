@@ -125,6 +125,7 @@ extension Scenario {
             .simulated { setup in
                 setup.setChanges(voters: 5, nodes: 5)
                 setup.stepCount = 40_000
+                setup.plan.world.clientPauseMicroseconds = 100_000
                 setup.plan.world.evictAfterMilliseconds = 1_000
                 setup.plan.constant = [
                     Fault(

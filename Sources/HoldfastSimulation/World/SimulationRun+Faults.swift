@@ -67,7 +67,7 @@ extension SimulationRun {
             }
         }
         if fault.kind == .diskFull { keep(fault) }
-        if fault.kind == .lyingSync {
+        if fault.kind == .lyingSync, fault.nodes.numbers.allSatisfy({ $0 >= nodes.count || canLose($0) }) {
             keep(fault)
             for number in fault.nodes.numbers where number < nodes.count { letSyncsLie(number) }
         }
@@ -301,6 +301,7 @@ extension SimulationRun {
         if node.machine != nil { service.nodeStopped(number, in: self) }
         nodes[number] = nil
         endingNodes.remove(number)
+        if changing?.number == number { changing = nil }
         world.sessions[number] = 0
         disks[number].setPlan(nil)
         hasDiskFault[number] = isFull(number)

@@ -103,7 +103,7 @@ extension SimulationRun {
         }
         let before = world.membership
         world.membership = next
-        timeline.add(world.now, .note("committed at \(entry.index): \(next)"))
+        timeline.add(world.now, .note("committed at \(entry.index): \(next.text)"))
         try members.checkEviction(from: before, to: next, minimumVoters: world.plan.world.minimumVoters)
         for number in nodes.indices {
             let id = NodeNumber.id(number)
@@ -123,6 +123,7 @@ extension SimulationRun {
         if !members.contains(NodeNumber.id(number)) { members.append(NodeNumber.id(number)) }
         world.starts[number] = NodeStart(membership: Membership(voters: members), joins: true)
         places[number] = .running
+        lacksPast[number] = true
         restartTimes[number] = downUntil(1_000 + world.random.next(below: 200_000))
         world.queue.add(.restart(number), at: restartTimes[number])
     }
@@ -143,7 +144,6 @@ extension SimulationRun {
         stop(number, losesPower: false)
         disks[number].wipe()
         mayBeDamaged[number] = false
-        mayHaveForgotten[number] = true
         wasRemade[number] = true
         return true
     }
@@ -154,6 +154,27 @@ extension SimulationRun {
         // It was added again meanwhile, and has not heard of it: an operator starts it once more.
         restartTimes[number] = max(restartTimes[number], downUntil(500_000))
         stop(number, losesPower: false)
+    }
+
+    // MARK: What may be lost
+
+    /// Whether what the node's disk holds may be lost: where a quorum of every membership that may be in force
+    /// keeps its past.
+    func canLose(_ number: Int) -> Bool {
+        guard world.changesMembers else { return true }
+        let inForce = nodes.compactMap { $0?.replica == nil ? nil : $0!.replica.core.membership }
+        return ([world.membership] + inForce).allSatisfy { isRecoverable($0, without: number) }
+    }
+
+    /// Whether a quorum of the membership has its past, apart from these nodes.
+    func isRecoverable(_ membership: Membership, without number: Int?) -> Bool {
+        [membership.voters, membership.outgoingVoters].allSatisfy { voters in
+            let doubtful = voters.count { id in
+                let voter = NodeNumber.number(id)
+                return voter == number || lacksPast[voter] || mayBeDamaged[voter]
+            }
+            return voters.isEmpty || voters.count - doubtful >= Membership.majority(of: voters.count)
+        }
     }
 
     // MARK: The end
@@ -175,5 +196,16 @@ extension SimulationRun {
             return node.replica.appliedIndex == core.lastIndex
                 && node.replica.core.lastIndex == core.lastIndex
         }
+    }
+}
+
+extension Membership {
+    /// Short enough for a line of a timeline.
+    var text: String {
+        func list(_ name: String, _ nodes: [NodeID]) -> String {
+            nodes.isEmpty ? "" : " \(name) " + nodes.map { "\($0)" }.joined(separator: ",")
+        }
+        return "members:" + list("voters", voters) + list("outgoing", outgoingVoters)
+            + list("learners", learners) + list("learners-next", learnersNext) + list("evicted", evicted)
     }
 }

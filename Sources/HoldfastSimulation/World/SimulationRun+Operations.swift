@@ -71,6 +71,13 @@ extension SimulationRun {
             .operate(number, session: node.session, operation: lastOperation), afterMicroseconds: delay)
     }
 
+    /// Whether disks may lose what they hold.
+    private var losesDisks: Bool {
+        world.plan.rates.contains { rate in
+            [.damage, .lostWrite, .misdirectedWrite, .wipe, .lyingSync].contains(rate.kind)
+        }
+    }
+
     // MARK: Members
 
     /// Asks some node for a change. Whether it is made, and when, the group decides.
@@ -79,12 +86,21 @@ extension SimulationRun {
         guard !able.isEmpty else { return }
         let number = able[Int(world.random.next(below: UInt64(able.count)))]
         let timeout = world.plan.world.requestTimeoutMilliseconds
+        let change = MembershipChange(steps)
+        // What a change that another one overtakes would lead to nobody could tell.
+        let isClear = changing == nil && nodes[number]!.replica.core.membership == world.membership
+        guard isClear || !losesDisks,
+            let next = try? change.applied(to: world.membership).membership,
+            isRecoverable(next, without: nil)
+        else { return }
+        if losesDisks { changing = (number, nodes[number]!.session) }
         perform(at: number) { [unowned self] node in
             guard node.replica != nil else { return }
             node.replica.changeMembership(
-                MembershipChange(steps), timeoutMilliseconds: timeout, now: world.now(of: number)
+                change, timeoutMilliseconds: timeout, now: world.now(of: number)
             ) { [weak self] result in
                 guard let self else { return }
+                if changing?.session == node.session { changing = nil }
                 switch result {
                 case .success: timeline.add(world.now, .note("changed the members: \(steps)"))
                 case .failure(let error):

@@ -54,6 +54,10 @@ final class SimulationRun<Service: SimulatedService> {
     var places: [NodePlace]
     /// Whether the node's disk was emptied because it was to join anew.
     var wasRemade: [Bool]
+    /// Whether the node's disk was empty when it last started, and it does not take part yet.
+    var lacksPast: [Bool]
+    /// The node that was last asked for a change, until it answers.
+    var changing: (number: Int, session: UInt64)?
     /// The knocks that are on their way, by the node that knocks.
     var knocks: [NodeSet]
     var members = MembershipChecker()
@@ -82,6 +86,7 @@ final class SimulationRun<Service: SimulatedService> {
         let voterCount = settings.voterCount ?? settings.nodeCount
         places = (0..<settings.nodeCount).map { $0 < voterCount ? .running : .absent }
         wasRemade = mayBeDamaged
+        lacksPast = mayBeDamaged
         knocks = Array(repeating: NodeSet(), count: settings.nodeCount)
         let diskSeed = world.random.next()
         disks = (0..<settings.nodeCount).map { SimulatedFileSystem(seed: diskSeed &+ UInt64($0)) }
@@ -164,7 +169,7 @@ final class SimulationRun<Service: SimulatedService> {
                 + "log \(core.lastPosition) commit \(core.commitIndex) "
                 + "applied \(node.replica.appliedIndex) \(core.status.members)"
         }.joined(separator: "; ")
-            + (world.changesMembers ? "; members \(world.membership)" : "") + "; " + service.description
+            + (world.changesMembers ? "; \(world.membership.text)" : "") + "; " + service.description
     }
 
     // MARK: Steps
@@ -374,6 +379,7 @@ final class SimulationRun<Service: SimulatedService> {
             world.note(error)
         }
         wasRemade[node.number] = false
+        lacksPast[node.number] = false
         service.nodeStarted(node.number, in: self)
         world.observe(.started, node.number)
     }
