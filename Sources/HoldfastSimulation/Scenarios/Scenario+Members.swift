@@ -25,7 +25,7 @@ extension Scenario {
                 setup.setChanges(voters: 4, nodes: 6)
                 setup.plan.rates = [
                     FaultRate(.removeMember, everyMilliseconds: 600, target: .leader),
-                    FaultRate(.addMember, everyMilliseconds: 400, amount: 2),
+                    FaultRate(.addMember, everyMilliseconds: 400, amount: 3),
                 ]
                 setup.plan.reactions = [
                     FaultReaction(
@@ -41,7 +41,7 @@ extension Scenario {
             .simulated { setup in
                 setup.setChanges(voters: 3, nodes: 5)
                 setup.plan.rates = [
-                    FaultRate(.addMember, everyMilliseconds: 400, amount: 2),
+                    FaultRate(.addMember, everyMilliseconds: 400, amount: 3),
                     FaultRate(.removeMember, everyMilliseconds: 400),
                 ]
                 setup.plan.reactions = [

@@ -87,12 +87,11 @@ extension SimulationRun {
         let number = able[Int(world.random.next(below: UInt64(able.count)))]
         let timeout = world.plan.world.requestTimeoutMilliseconds
         let change = MembershipChange(steps)
-        // What a change that another one overtakes would lead to nobody could tell.
-        let isClear = changing == nil && nodes[number]!.replica.core.membership == world.membership
-        guard isClear || !losesDisks,
-            let next = try? change.applied(to: world.membership).membership,
-            isRecoverable(next, without: nil)
-        else { return }
+        guard mayChange(change, askedFrom: number) else { return }
+        for case .addVoter(let description) in steps {
+            let added = NodeNumber.number(description.node)
+            isDirectVoter[added] = lacksPast[added]
+        }
         if losesDisks { changing = (number, nodes[number]!.session) }
         perform(at: number) { [unowned self] node in
             guard node.replica != nil else { return }
@@ -108,6 +107,26 @@ extension SimulationRun {
                 }
             }
         }
+    }
+
+    /// Whether a quorum keeps its past whatever becomes of the change. What is refused, or is not known to have been
+    /// made, may be made later.
+    private func mayChange(_ change: MembershipChange, askedFrom number: Int) -> Bool {
+        guard let next = try? change.applied(to: world.membership).membership,
+            isRecoverable(next, without: nil)
+        else { return false }
+        // One voter without a past at a time, and none leaves meanwhile.
+        if isDirectVoter.contains(true) {
+            let isHarmless = change.steps.allSatisfy { step in
+                switch step {
+                case .addLearner, .promote, .describe: true
+                case .addVoter, .demote, .remove, .evict: false
+                }
+            }
+            guard isHarmless else { return false }
+        }
+        guard losesDisks else { return true }
+        return changing == nil && nodes[number]!.replica.core.membership == world.membership
     }
 
     /// A node that is to be added has an empty disk and runs. `false`: it cannot be prepared now.

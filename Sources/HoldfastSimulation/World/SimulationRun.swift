@@ -56,6 +56,8 @@ final class SimulationRun<Service: SimulatedService> {
     var wasRemade: [Bool]
     /// Whether the node's disk was empty when it last started, and it does not take part yet.
     var lacksPast: [Bool]
+    /// Whether the node may be a voter although it has never taken part since its disk was empty.
+    var isDirectVoter: [Bool]
     /// The node that was last asked for a change, until it answers.
     var changing: (number: Int, session: UInt64)?
     /// The knocks that are on their way, by the node that knocks.
@@ -87,6 +89,7 @@ final class SimulationRun<Service: SimulatedService> {
         places = (0..<settings.nodeCount).map { $0 < voterCount ? .running : .absent }
         wasRemade = mayBeDamaged
         lacksPast = mayBeDamaged
+        isDirectVoter = mayBeDamaged
         knocks = Array(repeating: NodeSet(), count: settings.nodeCount)
         let diskSeed = world.random.next()
         disks = (0..<settings.nodeCount).map { SimulatedFileSystem(seed: diskSeed &+ UInt64($0)) }
@@ -380,6 +383,7 @@ final class SimulationRun<Service: SimulatedService> {
         }
         wasRemade[node.number] = false
         lacksPast[node.number] = false
+        isDirectVoter[node.number] = false
         service.nodeStarted(node.number, in: self)
         world.observe(.started, node.number)
     }
