@@ -29,6 +29,9 @@ struct SimulateCommand: ParsableCommand {
     @Option(help: "Nodes in the cluster: 1 to 7 (default: 3, or the scenario's).")
     var nodes: Int?
 
+    @Flag(help: "Change the members and move the leadership too: --nodes are the first voters then (3 to 5).")
+    var churn = false
+
     @Option(help: "Provoke one situation on purpose instead of injecting faults at random.")
     var scenario: String?
 
@@ -56,6 +59,7 @@ struct SimulateCommand: ParsableCommand {
         job.stepCount = steps
         job.nodeCount = nodes
         job.scenario = scenario
+        job.changesMembers = churn
         job.stateMachine = stateMachine
         if let problem = job.problem { throw CommandFailure(message: problem, exitCode: 64) }
         guard SimulationTool.stateMachines.contains(stateMachine) else {

@@ -7,6 +7,10 @@ public struct SimulationSettings: Hashable, Sendable {
     /// ``recoveryTimeMilliseconds`` of simulated time.
     public var stepCount: Int
     public var nodeCount: Int
+    /// How many of the nodes are the first members; the others have empty disks and may join. `nil`: all.
+    public var voterCount: Int?
+    /// Whether a random plan changes the members and moves the leadership, beside its faults.
+    public var changesMembers = false
     public var clientCount = 4
     public var recoveryTimeMilliseconds = 120_000
     public var maximumRecoveryEvents = 1_000_000
@@ -44,6 +48,7 @@ public struct SimulationOutcome: Sendable {
     public let undecidedHistoryCount: Int
     /// The branches that only faults reach, as far as this run reached them.
     public let rarePaths: RarePathSet
+    public let memberships: MembershipCounts
     public let highestTerm: Term
     /// What happened last, for a person; empty where nothing failed.
     public let lastEvents: [String]
@@ -55,6 +60,7 @@ public struct SimulationOutcome: Sendable {
             + "\(simulatedTime.milliseconds) ms simulated, \(committedEntryCount) entries committed, "
             + "\(acknowledgedWriteCount) writes acknowledged (\(unknownWriteCount) unknown), "
             + "\(readCount) reads, \(watchEventCount) watch events, \(expiredLeaseCount) leases expired, "
+            + (memberships.isEmpty ? "" : "\(memberships.text), ")
             + "term \(highestTerm), faults: \(faults.text)"
     }
 }

@@ -64,8 +64,8 @@ import Testing
         #expect(job.problem == nil)
         job.scenario = "nonsense"
         #expect(job.problem?.contains("--list-scenarios") == true)
-        job.scenario = "membership-at-commit"
-        #expect(job.problem?.contains("issue 4") == true)
+        job.scenario = "authentication-toggled"
+        #expect(job.problem?.contains("authentication") == true)
         job.scenario = nil
         job.nodeCount = 8
         #expect(job.problem != nil)

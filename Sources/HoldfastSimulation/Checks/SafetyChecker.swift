@@ -26,6 +26,8 @@ struct SafetyChecker {
     private static let fullScanInterval = 256
 
     private var leaders: [Term: NodeID] = [:]
+    /// The latest term that had a leader.
+    private(set) var highestLedTerm = Term.zero
     private var seen: [LogPosition: Seen] = [:]
     /// Entries that some node knew to be committed; the first has index 1.
     private(set) var committed: [Entry] = []
@@ -234,6 +236,7 @@ struct SafetyChecker {
         }
         guard views[node].role != .leader || views[node].term != core.term else { return }
         leaders[core.term] = core.nodeID
+        highestLedTerm = max(highestLedTerm, core.term)
         world.leader = node
         // Leader completeness: what was committed in an earlier term is in the new leader's log. The votes for a
         // term may arrive when a later one has begun, and committed more.

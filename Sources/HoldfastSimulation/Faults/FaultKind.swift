@@ -63,6 +63,38 @@ public enum FaultKind: String, Hashable, Sendable, CaseIterable {
     /// The clock runs too fast or too slow by `amount` parts per million: even numbers are twice how much
     /// too fast, odd ones twice how much too slow, and one.
     case drift
+
+    // What operators do, in plans with ``FaultPlan/changesMembers``. Where the node cannot take part in it, the
+    // next one in the order of numbers that can does; where none can, nothing happens.
+
+    /// A node joins, with an empty disk. `amount`, bit 0: as a voter at once; bit 1: else to be promoted by the
+    /// leader when it has caught up.
+    case addMember = "add-member"
+    /// A member leaves for good.
+    case removeMember = "remove-member"
+    /// A learner becomes a voter.
+    case promoteMember = "promote-member"
+    /// A voter becomes a learner.
+    case demoteMember = "demote-member"
+    /// Several members change at once. `amount` says which.
+    case changeMembers = "change-members"
+    /// A member gets the priority 0, 50, 100 or 200: `amount` modulo 4.
+    case setPriority = "set-priority"
+    /// The leader hands over: to the best of the voters where `amount` is even, else to the node.
+    case transfer
+    /// The process ends as an operator ends it, which hands the leadership over, and starts after the duration.
+    case gracefulRestart = "graceful-restart"
+
+    /// Whether it is something that operators do.
+    public var isOperation: Bool {
+        switch self {
+        case .addMember, .removeMember, .promoteMember, .demoteMember, .changeMembers, .setPriority,
+            .transfer,
+            .gracefulRestart:
+            true
+        default: false
+        }
+    }
 }
 
 /// How a process dies.

@@ -126,3 +126,38 @@ extension ClientMixture {
         return mixture
     }
 }
+
+extension FaultPlan {
+    /// Adds operators who change the members and move the leadership, in some runs leases, and leaders that evict.
+    mutating func addMemberChanges(_ random: inout SeededRandom) {
+        changesMembers = true
+        // On connections, which a process that starts anew does not share with the one before.
+        hasStaleMessages = false
+        // A second process is found out by what all others remember, and those that join remember nothing.
+        rates.removeAll { $0.kind == .secondProcess || $0.kind == .rollBack }
+        let pace = 300 + world.clientPauseMicroseconds / 100
+        add(.addMember, (3, 4), pace, &random)
+        add(.removeMember, (1, 2), pace, &random)
+        add(.removeMember, (1, 4), 2 * pace, target: .leader, &random)
+        add(.promoteMember, (1, 2), pace, &random)
+        add(.demoteMember, (1, 2), pace, &random)
+        add(.changeMembers, (1, 2), pace, &random)
+        add(.setPriority, (1, 3), pace, &random)
+        add(.transfer, (1, 2), pace, &random)
+        add(.gracefulRestart, (1, 3), pace, duration: 2_000, target: .leader, &random)
+        add(.gracefulRestart, (1, 4), pace, duration: 2_000, &random)
+        if random.chance(1, outOf: 2) {
+            world.promisesLeases = true
+            world.mixture.leaseRead = 1 + random.next(below: 12)
+            // Leases are as certain as the bound: no clock is beyond it.
+            let fastest = rates.filter { $0.kind == .drift }.map(\.amount).max() ?? 0
+            world.maximumClockDriftPartsPerMillion = max(10_000, Int(fastest))
+        }
+        if random.chance(1, outOf: 2) {
+            world.evictAfterMilliseconds =
+                world.electionTimeoutMilliseconds * (2 + Int(random.next(below: 4)))
+            add(.crash, (1, 2), pace, duration: 4 * UInt64(world.evictAfterMilliseconds ?? 0), &random)
+            add(.cut, (1, 2), pace, duration: 4 * UInt64(world.evictAfterMilliseconds ?? 0), &random)
+        }
+    }
+}

@@ -67,6 +67,10 @@ public enum Observation: UInt8, Hashable, Sendable, CaseIterable {
     case leaseExpired
     /// A compaction was committed.
     case compacted
+    /// Another membership is in force on a node.
+    case membershipChanged
+    /// A leader began to hand over.
+    case transferBegun
 }
 
 /// A fault that follows on something that was seen: what makes a scenario directed.
@@ -110,8 +114,28 @@ public struct FaultPlan: Hashable, Sendable {
     /// have stopped.
     public var lasting: [Fault] = []
     public var world = WorldSettings()
+    /// Whether nodes join and leave: then links follow the membership, as in production.
+    public var changesMembers = false
+    /// Writes must be committed in each of these times, whatever faults there are.
+    public var demands: [ProgressDemand] = []
+    /// No fault of this plan takes a quorum from the first leader that leads for a while: it must keep the
+    /// leadership until the faults end.
+    public var keepsLeader = false
 
     public init() {}
+}
+
+/// A time in which writes must be committed, in milliseconds from the start of a run.
+public struct ProgressDemand: Hashable, Sendable {
+    public var fromMilliseconds: UInt64
+    public var toMilliseconds: UInt64
+    public var entryCount: Int
+
+    public init(fromMilliseconds: UInt64, toMilliseconds: UInt64, entryCount: Int) {
+        self.fromMilliseconds = fromMilliseconds
+        self.toMilliseconds = toMilliseconds
+        self.entryCount = entryCount
+    }
 }
 
 /// What nodes and clients of a run are like.
@@ -129,6 +153,12 @@ public struct WorldSettings: Hashable, Sendable {
     /// How long a client waits for an answer before it gives up, not knowing.
     public var clientPatienceMilliseconds: UInt64 = 4_000
     public var quotaBytes = 2 << 30
+    /// Whether leaders hold leases, and within which bound clocks differ from true time.
+    public var promisesLeases = false
+    public var maximumClockDriftPartsPerMillion = 10_000
+    /// When leaders evict members that do not answer; `nil`: never.
+    public var evictAfterMilliseconds: Int?
+    public var minimumVoters = 3
     /// What clients do: weights, in the order of ``ClientAction``.
     public var mixture = ClientMixture()
 
@@ -144,6 +174,8 @@ public struct ClientMixture: Hashable, Sendable {
     public var serializableRead: UInt64 = 1
     public var pastRead: UInt64 = 1
     public var compaction: UInt64 = 1
+    /// Linearizable reads under the leader's lease.
+    public var leaseRead: UInt64 = 0
     /// How many clients hold leases instead of doing any of this.
     public var leaseHolders: UInt64 = 1
     /// How many keys there are.

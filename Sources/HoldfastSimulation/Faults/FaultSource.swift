@@ -9,6 +9,8 @@ struct FaultSource {
     }
 
     private let nodeCount: Int
+    /// How many nodes are victims: what disks lose there, a quorum of every membership still has.
+    private let victimCount: Int
     private var random: SeededRandom
     private let firstVictim: Int
     private var streams: [Stream] = []
@@ -19,12 +21,15 @@ struct FaultSource {
     private var ahead: [Fault] = []
     private let isGiven: Bool
     private var isStopped = false
+    /// Whether there will be no more.
+    var isOver: Bool { isStopped }
     private(set) var handedOut: [Fault] = []
     /// When the next fault happens, in microseconds from the start of the run.
     private(set) var nextMicroseconds = UInt64.max
 
     init(plan: FaultPlan, given: [Fault]?, nodeCount: Int, seed: UInt64) {
         self.nodeCount = nodeCount
+        victimCount = plan.changesMembers ? 1 : (nodeCount - 1) / 2
         random = SeededRandom(seed: seed)
         firstVictim = Int(random.next(below: UInt64(nodeCount)))
         isGiven = given != nil
@@ -132,6 +137,10 @@ struct FaultSource {
             fault.amount = rate.amount > 0 ? rate.amount - 1 : random.next(below: 16)
         case .misdirectedWrite:
             fault.amount = random.next(below: 64)
+        case .addMember, .changeMembers, .setPriority, .transfer:
+            fault.amount = rate.amount > 0 ? rate.amount - 1 : random.next(below: 1 << 16)
+        case .removeMember, .promoteMember, .demoteMember, .gracefulRestart:
+            break
         case .pause, .syncFailure, .syncStall, .lyingSync, .lostWrite, .wipe, .rollBack, .secondProcess:
             break
         }
@@ -149,8 +158,7 @@ struct FaultSource {
         case .allNodes: return NodeSet(count: nodeCount)
         case .victim:
             guard nodeCount > 2 else { return NodeSet() }
-            let victimCount = UInt64((nodeCount - 1) / 2)
-            return NodeSet((firstVictim + Int(random.next(below: victimCount))) % nodeCount)
+            return NodeSet((firstVictim + Int(random.next(below: UInt64(victimCount)))) % nodeCount)
         case .leader: return NodeSet(leader ?? any(&random))
         case .follower: return NodeSet(anyBut(leader, &random))
         case .subject: return NodeSet(subject ?? any(&random))

@@ -7,6 +7,8 @@ enum ClientRequest {
     case write(Command, KeyValueInput?)
     /// A linearizable read.
     case read(KeySpan)
+    /// A linearizable read under the leader's lease, where there is one.
+    case leaseRead(KeySpan)
     /// A read of the node's own state, whatever it is.
     case serializableRead(KeySpan)
     /// A read so many revisions ago.
@@ -54,7 +56,7 @@ struct KeyValueClient {
         let key = Array("key\(random.next(below: mixture.keyCount))".utf8)
         var draw = random.next(
             below: mixture.put + mixture.delete + mixture.transaction + mixture.read
-                + mixture.serializableRead + mixture.pastRead + mixture.compaction)
+                + mixture.serializableRead + mixture.pastRead + mixture.compaction + mixture.leaseRead)
         func isDrawn(_ weight: UInt64) -> Bool {
             if draw < weight { return true }
             draw -= weight
@@ -71,6 +73,7 @@ struct KeyValueClient {
         let isOfAll = random.chance(1, outOf: 8)
         let span = isOfAll ? KeySpan(key: Array("key".utf8), end: Array("kez".utf8)) : KeySpan(key: key)
         if isDrawn(mixture.read) { return .read(span) }
+        if isDrawn(mixture.leaseRead) { return .leaseRead(span) }
         if isDrawn(mixture.serializableRead) { return .serializableRead(span) }
         if isDrawn(mixture.pastRead) { return .pastRead(span, behind: Int64(random.next(below: 40))) }
         return .compaction(behind: Int64(random.next(below: 40)))

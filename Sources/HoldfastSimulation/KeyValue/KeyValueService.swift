@@ -76,8 +76,13 @@ final class KeyValueService: SimulatedService {
         return counts
     }
 
-    var hasEnded: Bool {
-        underWay.isEmpty && finalWrites.allSatisfy(\.self) && model.leases.isEmpty
+    func hasEnded(in run: Run) -> Bool {
+        underWay.isEmpty && model.leases.isEmpty && nextFinalWrite(in: run) == nil
+    }
+
+    /// A node on which no write has shown yet that it serves.
+    private func nextFinalWrite(in run: Run) -> Int? {
+        finalWrites.indices.first { !finalWrites[$0] && run.mustServe($0) }
     }
 
     var description: String {
@@ -158,7 +163,7 @@ final class KeyValueService: SimulatedService {
         }
         var target = clients[number].home
         if isEnding {
-            guard let waiting = finalWrites.firstIndex(of: false) else { return }
+            guard let waiting = nextFinalWrite(in: run) else { return }
             target = waiting
         }
         guard run.isUp(target) else {
@@ -190,7 +195,7 @@ final class KeyValueService: SimulatedService {
                 recorded = history.invoke(client: client, input, at: time)
                 recordedWrites[operation] = recorded
             }
-        case .read(let span):
+        case .read(let span), .leaseRead(let span):
             recorded = history.invoke(client: client, .step(.get(span)), at: time)
         case .serializableRead(let span):
             recorded = history.invoke(client: client, .serializableGet(span), at: time)
@@ -216,9 +221,9 @@ final class KeyValueService: SimulatedService {
         case .compaction(let behind):
             let command = Command.compact(CompactRequest(revision: max(1, machine.store.revision - behind)))
             machine.propose(command) { [unowned self] _ in giveUp(operation) }
-        case .read(let span):
+        case .read(let span), .leaseRead(let span):
             run.world.observe(.readBegun, node)
-            machine.linearizableRead { [unowned self, unowned run, unowned machine] error in
+            let finish: (ServiceError?) -> Void = { [unowned self, unowned run, unowned machine] error in
                 guard error == nil else { return giveUp(operation) }
                 if machine.store.revision < mustSee {
                     run.world.note(
@@ -229,6 +234,11 @@ final class KeyValueService: SimulatedService {
                 }
                 finishRead(operation, span, 0, machine, node, in: run)
                 highestAcknowledged = max(highestAcknowledged, machine.store.revision)
+            }
+            if case .leaseRead = request {
+                machine.leaseRead(finish)
+            } else {
+                machine.linearizableRead(finish)
             }
         case .serializableRead(let span):
             finishRead(operation, span, 0, machine, node, in: run)
@@ -391,7 +401,7 @@ final class KeyValueService: SimulatedService {
             if let command = try? Command.decode(entry.payload) { _ = again.apply(command) }
         }
         let expected = try? again.hash(atRevision: 0)
-        for case let node? in run.nodes {
+        for case let node? in run.nodes where run.mustServe(node.number) {
             try states.checkAll(node.number, node.machine.store, model)
             guard (try? node.machine.store.hash(atRevision: 0)) == expected else {
                 throw SimulationFailure(

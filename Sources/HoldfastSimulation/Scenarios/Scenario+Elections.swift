@@ -1,9 +1,6 @@
-// Elections, topologies and memberships.
+// Elections and topologies.
 extension Scenario {
     static let elections: [Scenario] = [
-        Scenario(
-            "membership-in-different-terms", row: 1, "two changes of members make disjoint quorums",
-            .waiting("needs changes of members, issue 4")),
         Scenario(
             "earlier-term-by-counting", row: 2,
             "an entry of an earlier term counts as committed because a majority holds it (figure 8)",
@@ -29,9 +26,6 @@ extension Scenario {
                         forMilliseconds: 700, target: .leader),
                 ]
             }),
-        Scenario(
-            "transferred-lease", row: 5, "a leader keeps its lease when it hands over",
-            .waiting("needs leadership transfer, issue 4")),
         Scenario(
             "mixed-pre-vote", row: 7, "nobody can win where some nodes ask for pre-votes and some do not",
             .elsewhere("every node asks for pre-votes; Tests/RaftCoreTests/Scenarios")),
@@ -73,15 +67,6 @@ extension Scenario {
                 ]
                 setup.plan.rates = [FaultRate(.cut, everyMilliseconds: 4_000, forMilliseconds: 4_000)]
             }),
-        Scenario(
-            "leader-removes-itself", row: 11, "a leader that removed itself crashes, and the group is stuck",
-            .waiting("needs changes of members, issue 4")),
-        Scenario(
-            "membership-at-commit", row: 12, "a change of members that counts from its commit on",
-            .waiting("needs changes of members, issue 4")),
-        Scenario(
-            "interrupted-transfer", row: 14, "a transfer that was interrupted stays in progress for ever",
-            .waiting("needs leadership transfer, issue 4")),
         Scenario(
             "forgotten-vote", row: 33, "a candidate that steps down within its term forgets its vote",
             .simulated { setup in

@@ -38,6 +38,7 @@ public struct Scenario: Sendable {
         guard case .simulated(let setup) = proof else { return nil }
         var settings = SimulationSettings(
             seed: seed, stepCount: setup.stepCount, nodeCount: setup.nodeCount)
+        settings.voterCount = setup.voterCount
         settings.clientCount = setup.clientCount
         settings.plan = setup.plan
         return settings
@@ -49,12 +50,16 @@ public struct Scenario: Sendable {
 
     /// By row.
     public static let all: [Scenario] =
-        (elections + reads + logs + disks + services).sorted { ($0.row, $0.name) < ($1.row, $1.name) }
+        (elections + members + reads + logs + disks + services).sorted {
+            ($0.row, $0.name) < ($1.row, $1.name)
+        }
 }
 
 /// What a simulated scenario runs.
 public struct ScenarioSetup: Hashable, Sendable {
     public var nodeCount = 3
+    /// How many of them are the first members; `nil`: all.
+    public var voterCount: Int?
     public var stepCount = 20_000
     public var clientCount = 4
     public var plan = FaultPlan()

@@ -42,7 +42,7 @@ protocol SimulatedService: AnyObject {
     func endingBegins(in run: SimulationRun<Self>)
 
     /// Whether the clients have seen all that they want to see at the end.
-    var hasEnded: Bool { get }
+    func hasEnded(in run: SimulationRun<Self>) -> Bool
 
     // MARK: Checks
 

@@ -70,7 +70,14 @@ final class StateMachineService<Workload: StateMachineWorkload>: SimulatedServic
         finalAnswers = Array(repeating: false, count: settings.nodeCount)
     }
 
-    var hasEnded: Bool { finalAnswers.allSatisfy(\.self) && clients.allSatisfy { $0.current == nil } }
+    func hasEnded(in run: Run) -> Bool {
+        clients.allSatisfy { $0.current == nil } && nextFinalAnswer(in: run) == nil
+    }
+
+    /// A node that has not shown yet that it serves.
+    private func nextFinalAnswer(in run: Run) -> Int? {
+        finalAnswers.indices.first { !finalAnswers[$0] && run.mustServe($0) }
+    }
 
     var description: String {
         "\(clients.count { $0.current != nil }) operations under way, final answers \(finalAnswers)"
@@ -139,7 +146,7 @@ final class StateMachineService<Workload: StateMachineWorkload>: SimulatedServic
         }
         var target = clients[number].home
         if isEnding {
-            guard let waiting = finalAnswers.firstIndex(of: false) else { return }
+            guard let waiting = nextFinalAnswer(in: run) else { return }
             target = waiting
         }
         guard run.isUp(target) else {

@@ -14,6 +14,7 @@ public struct CampaignTotals: Sendable {
     public private(set) var watchEventCount = 0
     public private(set) var expiredLeaseCount = 0
     public private(set) var undecidedHistoryCount = 0
+    public private(set) var memberships = MembershipCounts()
     public private(set) var faults = FaultCounts()
     public private(set) var rarePaths = RarePathSet()
 
@@ -31,6 +32,7 @@ public struct CampaignTotals: Sendable {
         watchEventCount += outcome.watchEventCount
         expiredLeaseCount += outcome.expiredLeaseCount
         undecidedHistoryCount += outcome.undecidedHistoryCount
+        memberships.add(outcome.memberships)
         faults.add(outcome.faults)
         rarePaths.formUnion(outcome.rarePaths)
     }
@@ -64,6 +66,7 @@ public struct CampaignTotals: Sendable {
                 + "events, \(expiredLeaseCount) leases expired; \(undecidedHistoryCount) histories too "
                 + "entangled for a search (the model checked every answer)"
         ]
+        if !memberships.isEmpty { lines.append(memberships.text) }
         let missing = rarePaths.missing
         lines.append(
             missing.isEmpty

@@ -9,6 +9,9 @@ public struct SimulationJob: Hashable, Sendable {
     /// A name of ``Scenario/all`` with a simulated proof; `nil`: swarm.
     public var scenario: String?
     public var stateMachine = SimulationJob.keyValue
+    /// Whether a random run changes the members and moves the leadership too. `nodeCount` are the first voters
+    /// then, and two more nodes may join.
+    public var changesMembers = false
     /// Exactly these instead of what the seed would inject.
     public var faults: [Fault]?
 
@@ -19,6 +22,10 @@ public struct SimulationJob: Hashable, Sendable {
     /// Why the job cannot be run, or `nil`.
     public var problem: String? {
         if let nodeCount, !(1...7).contains(nodeCount) { return "--nodes must be from 1 to 7" }
+        if changesMembers, scenario != nil { return "--churn does not go with --scenario" }
+        if changesMembers, let nodeCount, !(3...5).contains(nodeCount) {
+            return "--nodes must be from 3 to 5 with --churn"
+        }
         if let stepCount, stepCount < 1 { return "--steps must be at least 1" }
         if let name = scenario {
             guard let found = Scenario.named(name) else {
@@ -38,6 +45,12 @@ public struct SimulationJob: Hashable, Sendable {
         if let scenario, let found = Scenario.named(scenario)?.settings(seed: seed) { settings = found }
         if let stepCount { settings.stepCount = stepCount }
         if let nodeCount { settings.nodeCount = nodeCount }
+        if changesMembers {
+            let voterCount = nodeCount ?? 3 + Int(seed % 3)
+            settings.changesMembers = true
+            settings.voterCount = voterCount
+            settings.nodeCount = voterCount + 2
+        }
         settings.faults = faults
         return settings
     }
@@ -47,7 +60,13 @@ public struct SimulationJob: Hashable, Sendable {
         let settings = settings
         var words = ["holdfast simulate --seed \(seed)"]
         if let scenario { words.append("--scenario \(scenario)") }
-        words.append("--steps \(settings.stepCount) --nodes \(settings.nodeCount)")
+        words.append("--steps \(settings.stepCount)")
+        if changesMembers {
+            // How many nodes there are follows from the seed, where nobody said it.
+            words.append(nodeCount.map { "--nodes \($0) --churn" } ?? "--churn")
+        } else {
+            words.append("--nodes \(settings.nodeCount)")
+        }
         if stateMachine != SimulationJob.keyValue { words.append("--state-machine \(stateMachine)") }
         return words.joined(separator: " ")
     }

@@ -23,6 +23,8 @@ enum NodeEnding {
     case copy(String)
     case failed(NodeError)
     case cannotRemember(DataDirectoryError)
+    /// It is no member any more.
+    case removed
 }
 
 /// One node: production's admission, replica, write-ahead log and snapshot files, on a simulated disk, with
@@ -36,40 +38,40 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
     /// `nil` until the node is admitted.
     private(set) var machine: Machine!
     /// `nil` until the node is admitted.
-    private(set) var replica: Replica<Machine>!
+    var replica: Replica<Machine>!
     let admission: NodeAdmission
     let opened: OpenedNode
     /// Set when the process ends by itself.
-    private(set) var ending: NodeEnding?
+    var ending: NodeEnding?
     /// Called when the machine and the replica are made.
     var onAdmitted: () -> Void = {}
 
     unowned let world: World
     let files: SnapshotFiles
-    private let makeRestorer: () -> any SnapshotRestorer
+    let makeRestorer: () -> any SnapshotRestorer
     private let makeMachine: (SimulatedNode, (any SnapshotRestorer)?) -> Machine
     private let attach: (Machine, Replica<Machine>) -> Void
     /// Told of more or less room on the disk.
     private let onSpace: (Machine, DiskSpace, Instant) -> Void
-    private var log: WriteAheadLog!
+    var log: WriteAheadLog!
     /// Whether the log ended in a write that had not finished when the node started.
     private(set) var hasRemovedTail = false
 
-    private var lastSequence: UInt64 = 0
+    var lastSequence: UInt64 = 0
     private var writing: (batch: LogBatch, through: UInt64)?
-    private var isTurnScheduled = false
-    private let runsTurnsAtOnce: Bool
+    var isTurnScheduled = false
+    let runsTurnsAtOnce: Bool
     private var space = LogSpace.ample
     private var isLookingForRoom = false
-    private var snapshotThreadBusyUntil = Instant.zero
-    private var memoryThreadBusyUntil = Instant.zero
+    var snapshotThreadBusyUntil = Instant.zero
+    var memoryThreadBusyUntil = Instant.zero
     /// When the world will next call ``reachDeadline(_:)``, on the node's clock.
     private var timer = Instant.distantFuture
     /// The number of the timer that counts.
     private var lastTimer: UInt64 = 0
     /// Messages of peers that are being remembered.
     private var kept: [(peer: NodeID, message: RaftMessage)] = []
-    private var repairCheck: (any SnapshotRestorer)?
+    var repairCheck: (any SnapshotRestorer)?
     /// What the admission says for people.
     var onReport: (String) -> Void = { _ in }
     private var isCarryingOut = false
@@ -80,6 +82,23 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
     /// Whether it runs with a copy of the node's directory, beside the node. What it says is checked by what it
     /// brings about: its peers must not listen to it.
     var isSecond = false
+
+    let disk: SimulatedFileSystem
+    /// Whom links are kept to.
+    var known: KnownMembers
+    /// What the directory says of the cluster.
+    var record: ClusterRecord
+    /// Whether the members changed in this turn.
+    var areLinksOutdated = false
+    /// Told that links are to be made or to end.
+    var onLinksChanged: () -> Void = {}
+    /// The peers that it is connected to, as far as it knows.
+    var connected = NodeSet()
+    /// When it looks whether it was removed.
+    var removalDue = Instant.distantFuture
+    var isReportedRemoved = false
+    /// When a message of the protocol last came.
+    var lastHeard = Instant.zero
 
     /// What waits for the process to be resumed, in order; `nil` while it runs.
     var backlog: [SimulationEvent]?
@@ -109,20 +128,27 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
         }
         attach = { [unowned service] in service.attach($0, $1) }
         onSpace = { [unowned service] in service.spaceChanged($0, $1, now: $2) }
-        let membership = Membership(voters: (0..<world.nodeCount).map(NodeNumber.id))
+        self.disk = disk
+        let cluster = try SimulatedNode.findCluster(number, disk, world)
+        record = cluster.record
         opened = try OpenedNode(
             directory: "/node",
-            identity: NodeIdentity(cluster: ClusterID(1), node: nodeID, name: "node\(number)"),
-            newDirectoryID: DirectoryID(world.random.next() | 1), membership: membership,
-            group: KeyValueNode.groupID,
+            identity: NodeIdentity(cluster: cluster.identity, node: nodeID, name: "node\(number)"),
+            newDirectoryID: DirectoryID(world.random.next() | 1), membership: record.first,
+            latest: record.latest, record: cluster.isNew ? record : nil, group: KeyValueNode.groupID,
             logOptions: WriteAheadLogOptions(segmentSizeBytes: world.plan.world.segmentSizeBytes),
             fileSystem: disk, makeRestorer: makeRestorer)
+        let inForce = world.changesMembers ? opened.whole?.state.membership ?? record.latest : record.first
+        known = KnownMembers(
+            nodeID: nodeID, record: record, given: [], routes: [],
+            patience: .milliseconds(2 * world.plan.world.electionTimeoutMilliseconds))
+        known.changed(inForce)
         files = SnapshotFiles(store: opened.snapshots, group: KeyValueNode.groupID)
         var settings = AdmissionSettings()
         settings.maximumEntriesSizeBytes = world.plan.world.maximumAppendSizeBytes
         settings.snapshotChunkSizeBytes = world.plan.world.snapshotChunkSizeBytes
         admission = NodeAdmission(
-            nodeID: nodeID, group: KeyValueNode.groupID, membership: membership,
+            nodeID: nodeID, group: KeyValueNode.groupID, membership: inForce, first: record.first,
             directory: opened.directory.directoryID, startCount: opened.directory.startCount,
             incarnation: session, records: opened.memory.records, isMemoryTrusted: opened.memory.isTrusted,
             start: opened.start, settings: settings, now: world.now(of: number))
@@ -131,6 +157,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
     /// Begins to take part, or to ask for admission.
     func start() {
         for damage in opened.damages { onReport(damage) }
+        if world.changesMembers { updateLinks() }
         if admission.isActive, let whole = opened.takeWhole() { run(whole) }
         carryOutAdmission()
         setTimer()
@@ -146,6 +173,10 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
         settings.raft.maximumAppendSizeBytes = shape.maximumAppendSizeBytes
         settings.raft.electionTimeoutMilliseconds = shape.electionTimeoutMilliseconds
         settings.raft.heartbeatIntervalMilliseconds = shape.heartbeatIntervalMilliseconds
+        settings.raft.promisesLeases = shape.promisesLeases
+        settings.raft.maximumClockDriftPartsPerMillion = shape.maximumClockDriftPartsPerMillion
+        settings.members.evictAfterMilliseconds = shape.evictAfterMilliseconds
+        settings.members.minimumVoters = shape.minimumVoters
         log = whole.log
         hasRemovedTail = whole.report.truncatedTail != nil
         machine = makeMachine(self, whole.restorer)
@@ -154,9 +185,12 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
             seed: world.random.next())
         replica = Replica(
             group: KeyValueNode.groupID, core: core, snapshot: whole.state.snapshot, machine: machine,
-            environment: self, settings: settings)
+            environment: self, settings: settings,
+            changeSession: world.changesMembers ? world.random.next() : nil)
         attach(machine, replica)
-        for peer in peerSessions.indices where peerSessions[peer] != 0 {
+        followMembership(now: now)
+        for peer in peerSessions.indices
+        where peerSessions[peer] != 0 && (!world.changesMembers || connected.contains(peer)) {
             replica.peerConnected(NodeNumber.id(peer), now: now)
         }
         admission.takesPart(from: replica, now: now)
@@ -167,7 +201,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
     // MARK: The admission
 
     /// Does what the admission asks for after it was told something.
-    private func carryOutAdmission() {
+    func carryOutAdmission() {
         guard !isCarryingOut, ending == nil else { return }
         isCarryingOut = true
         while ending == nil {
@@ -198,7 +232,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
         }
     }
 
-    private func scheduleRemembering(_ record: MemberRecord) {
+    func scheduleRemembering(_ record: MemberRecord) {
         memoryThreadBusyUntil = world.scheduleSnapshotTask(
             .remember(record), number, session: session, busyUntil: memoryThreadBusyUntil)
     }
@@ -215,6 +249,8 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
     /// A link to the peer was made, by this start of the peer's process.
     func peerConnected(_ peer: Int, session: UInt64) {
         peerSessions[peer] = session
+        connected.insert(peer)
+        learnCluster()
         let now = world.now(of: number)
         admission.peerConnected(NodeNumber.id(peer), now: now)
         carryOutAdmission()
@@ -223,6 +259,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
     }
 
     func peerDisconnected(_ peer: Int, hasStopped: Bool) {
+        connected.remove(peer)
         let now = world.now(of: number)
         admission.peerDisconnected(NodeNumber.id(peer), now: now)
         carryOutAdmission()
@@ -249,6 +286,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
         guard replica != nil else { return }
         let now = world.now(of: number)
         replica.runTurn(now: now)
+        if areLinksOutdated { updateLinks() }
         admission.turnEnded(now: now)
         carryOutAdmission()
         setTimer()
@@ -262,6 +300,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
             admission.advance(now: now)
             carryOutAdmission()
         }
+        if membersDeadline <= now { advanceMembers(now: now) }
         // As in production: what a deadline brings about ends in a turn, which sets the next timer.
         if let replica, replica.nextDeadline <= now {
             replica.advance(now: now)
@@ -276,8 +315,9 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
         setTimer()
     }
 
-    private func setTimer() {
-        let deadline = min(replica?.nextDeadline ?? .distantFuture, admission.nextDeadline)
+    func setTimer() {
+        let deadline = min(
+            min(replica?.nextDeadline ?? .distantFuture, admission.nextDeadline), membersDeadline)
         guard deadline < timer else { return }
         timer = deadline
         lastTimer += 1
@@ -290,7 +330,9 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
         switch message {
         case .raft(let message):
             switch admission.standing(of: message.from) {
-            case .accepted: replica?.receive(message, now: now)
+            case .accepted:
+                lastHeard = now
+                replica?.receive(message, now: now)
             case .beingRemembered:
                 if replica != nil, kept.count < SimulatedNode.maximumKeptMessages {
                     kept.append((message.from, message))
@@ -323,7 +365,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
         noteSpace()
     }
 
-    private func beginSync() throws(WriteAheadLogError) {
+    func beginSync() throws(WriteAheadLogError) {
         guard writing == nil else { return }
         if let batch = log.takeBatch() {
             writing = (batch, lastSequence)
@@ -374,115 +416,6 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
         guard let (begun, _) = writing else { return }
         var batch = begun
         try? log.writer.write(&batch)
-    }
-
-    func run(_ task: SnapshotTask) {
-        let now = world.now(of: number)
-        switch task {
-        case .store(let metadata, let source):
-            let isStored = (try? files.write(metadata, source: source)) != nil
-            replica.snapshotStored(metadata, succeeded: isStored, now: now)
-            if isStored { world.observe(.snapshotStored, number) }
-        case .read(let read):
-            let (chunk, isDamaged) = readSnapshotFile(read)
-            replica.snapshotRead(read, chunk: chunk, isDamaged: isDamaged, now: now)
-        case .readForRepair(let read):
-            let (chunk, isDamaged) = readSnapshotFile(read)
-            admission.snapshotRead(read, chunk: chunk, now: now)
-            if isDamaged { replica?.renewSnapshot(now: now) }
-            carryOutAdmission()
-        case .storeForRepair(let chunk):
-            storeForRepair(chunk)
-            carryOutAdmission()
-        case .remember(let record):
-            do throws(DataDirectoryError) {
-                try opened.memory.remember(record)
-                admission.remembered(record, now: now)
-                carryOutAdmission()
-            } catch {
-                if error.isNoSpace { scheduleRemembering(record) } else { ending = .cannotRemember(error) }
-            }
-        case .receive(let chunk, let restorer):
-            do throws(SnapshotReceiveError) {
-                guard try files.add(chunk, restorer: restorer) else { return }
-                replica.receivedSnapshotStored(chunk.metadata, restorer: restorer, now: now)
-                world.observe(.snapshotStored, number)
-            } catch {
-                replica.receivedSnapshotStored(chunk.metadata, restorer: nil, now: now)
-            }
-        case .removeObsolete(let index):
-            try? files.removeObsolete(before: index)
-        }
-    }
-
-    private func readSnapshotFile(_ read: SnapshotRead) -> (chunk: SnapshotChunk?, isDamaged: Bool) {
-        do throws(SnapshotError) {
-            return (try files.read(read), false)
-        } catch {
-            return (nil, error.isDamage(in: read))
-        }
-    }
-
-    private func storeForRepair(_ chunk: SnapshotChunk) {
-        var outcome = ChunkOutcome.failed
-        if chunk.offset == 0 || repairCheck == nil { repairCheck = makeRestorer() }
-        do throws(SnapshotReceiveError) {
-            outcome = try files.add(chunk, restorer: repairCheck!) ? .whole : .stored
-        } catch {
-            // The node hears of it below.
-        }
-        if outcome != .stored { repairCheck = nil }
-        admission.chunkStored(chunk.metadata, outcome: outcome, now: world.now(of: number))
-    }
-
-    // MARK: ReplicaEnvironment
-
-    func send(_ message: RaftMessage) {
-        if !isSecond { world.checker.noteSent(number, message) }
-        if case .voteResponse(granted: true) = message.body { world.observe(.voted, number) }
-        world.send(.raft(message), from: self, to: NodeNumber.number(message.to))
-    }
-
-    func sendAside(_ bytes: [UInt8], to peer: NodeID) {
-        world.send(.aside(from: nodeID, ByteSlice(bytes)), from: self, to: NodeNumber.number(peer))
-    }
-
-    func persist(_ write: LogWrite, sequence: UInt64) {
-        log.encode([write])
-        lastSequence = sequence
-        // Cannot fail: beginning a sync does no input or output while something is gathered.
-        try? beginSync()
-    }
-
-    func storeSnapshot(_ metadata: SnapshotMetadata, source: any SnapshotSource) {
-        schedule(.store(metadata, source))
-        world.observe(.snapshotBegun, number)
-    }
-
-    func releaseLog(through metadata: SnapshotMetadata) {
-        log.release(group: KeyValueNode.groupID, through: metadata.index)
-        schedule(.removeObsolete(before: metadata.index))
-    }
-
-    func readSnapshot(_ read: SnapshotRead) {
-        schedule(.read(read))
-    }
-
-    func storeReceivedChunk(_ chunk: SnapshotChunk, restorer: any SnapshotRestorer) {
-        if chunk.offset == 0 { world.observe(.snapshotBegun, number) }
-        schedule(.receive(chunk, restorer))
-    }
-
-    private func schedule(_ task: SnapshotTask) {
-        snapshotThreadBusyUntil = world.scheduleSnapshotTask(
-            task, number, session: session, busyUntil: snapshotThreadBusyUntil)
-    }
-
-    func scheduleTurn() {
-        guard !isTurnScheduled else { return }
-        isTurnScheduled = true
-        if runsTurnsAtOnce { return }
-        world.scheduleTurn(number, session: session)
     }
 }
 

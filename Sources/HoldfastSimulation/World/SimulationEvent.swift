@@ -14,6 +14,8 @@ enum SnapshotTask {
     case storeForRepair(SnapshotChunk)
     /// On a thread of its own.
     case remember(MemberRecord)
+    case forget(NodeID)
+    case writeCluster(ClusterRecord)
 }
 
 /// What travels between two nodes.
@@ -45,6 +47,10 @@ enum SimulationEvent {
     case restart(Int)
     /// A fault that lasts is over, or goes on to its next stage.
     case faultEnds(Int)
+    /// An operator does something at the node.
+    case operate(Int, session: UInt64, operation: UInt64)
+    /// A node tries to connect to one that does not know it.
+    case knock(Int, at: Int)
 
     /// The kind, the node and what else tells two events apart in the trace.
     var trace: (UInt64, UInt64) {
@@ -64,6 +70,8 @@ enum SimulationEvent {
         case .restart(let node): (12, UInt64(node))
         case .faultEnds(let number): (13, UInt64(number))
         case .lookForRoom(let node, _): (15, UInt64(node))
+        case .operate(let node, _, let operation): (16, UInt64(node) << 32 ^ operation)
+        case .knock(let node, let other): (17, UInt64(node * 8 + other))
         }
     }
 
@@ -72,9 +80,10 @@ enum SimulationEvent {
         switch self {
         case .deliver(_, _, _, _, let receiver, _): receiver
         case .turn(_, let session), .timer(_, let session, _), .syncDone(_, let session),
-            .lookForRoom(_, let session), .snapshotTask(_, _, let session), .call(_, let session, _):
+            .lookForRoom(_, let session), .snapshotTask(_, _, let session), .call(_, let session, _),
+            .operate(_, let session, _):
             session
-        case .peerStopped, .peerConnected, .peerDisconnected, .client, .restart, .faultEnds: nil
+        case .peerStopped, .peerConnected, .peerDisconnected, .client, .restart, .faultEnds, .knock: nil
         }
     }
 
@@ -85,9 +94,9 @@ enum SimulationEvent {
         case .turn(let node, _), .timer(let node, _, _), .syncDone(let node, _), .lookForRoom(let node, _),
             .snapshotTask(_, let node, _),
             .peerStopped(let node, _), .peerConnected(let node, _), .peerDisconnected(let node, _),
-            .call(let node, _, _):
+            .call(let node, _, _), .operate(let node, _, _):
             node
-        case .client, .restart, .faultEnds: nil
+        case .client, .restart, .faultEnds, .knock: nil
         }
     }
 
@@ -110,6 +119,8 @@ enum SimulationEvent {
         case .client(let client): "client \(client) goes on"
         case .restart(let node): "node \(node) starts"
         case .faultEnds(let number): "fault \(number) ends"
+        case .operate(let node, _, let operation): "node \(node) takes operation \(operation)"
+        case .knock(let node, let other): "node \(node) knocks at \(other)"
         }
     }
 }

@@ -6,7 +6,7 @@ import struct SystemPackage.FilePath
 extension SimulationRun {
     func beginLoss(_ fault: Fault) {
         if fault.kind == .damage { return damage(fault) }
-        for number in fault.nodes.numbers where number < nodes.count {
+        for number in fault.nodes.numbers where number < nodes.count && canLose(number) {
             switch fault.kind {
             case .lostWrite, .misdirectedWrite:
                 // A disk that loses a vote, its copy and the mark that tells of both leaves no trace.
@@ -22,6 +22,7 @@ extension SimulationRun {
             case .wipe:
                 guard canForget(number) else { continue }
                 mayHaveForgotten[number] = true
+                lacksPast[number] = true
                 restartTimes[number] = downUntil(fault.durationMicroseconds)
                 stop(number, losesPower: false)
                 disks[number].wipe()
@@ -38,7 +39,7 @@ extension SimulationRun {
 
     private func damage(_ fault: Fault) {
         let place = DiskDamage(amount: fault.amount)
-        for number in fault.nodes.numbers where number < nodes.count {
+        for number in fault.nodes.numbers where number < nodes.count && canLose(number) {
             guard canForget(number) else { continue }
             // A power cut that the anchor did not survive, together with damage to what it did not know of,
             // leaves no trace.

@@ -23,6 +23,10 @@ extension SimulationRun {
         case .drift:
             setDrift(fault.nodes, Int64(fault.amount / 2) * (fault.amount % 2 == 0 ? 1 : -1))
             keep(fault)
+        case .addMember, .removeMember, .promoteMember, .demoteMember, .changeMembers, .setPriority,
+            .transfer,
+            .gracefulRestart:
+            operate(fault)
         }
     }
 
@@ -63,7 +67,7 @@ extension SimulationRun {
             }
         }
         if fault.kind == .diskFull { keep(fault) }
-        if fault.kind == .lyingSync {
+        if fault.kind == .lyingSync, fault.nodes.numbers.allSatisfy({ $0 >= nodes.count || canLose($0) }) {
             keep(fault)
             for number in fault.nodes.numbers where number < nodes.count { letSyncsLie(number) }
         }
@@ -136,7 +140,9 @@ extension SimulationRun {
         case .secondProcess:
             for number in fault.nodes.numbers where number < nodes.count { endSecond(number) }
         case .damage, .lostWrite, .misdirectedWrite, .wipe, .rollBack, .reset, .crash, .crashAtOperation,
-            .syncFailure, .syncStall:
+            .syncFailure, .syncStall, .addMember, .removeMember, .promoteMember, .demoteMember,
+            .changeMembers,
+            .setPriority, .transfer, .gracefulRestart:
             break
         }
     }
@@ -157,7 +163,8 @@ extension SimulationRun {
             hasDiskFault[number] = false
             restartTimes[number] = .zero
             resume(number)
-            if nodes[number] == nil { try start(number) }
+            if nodes[number] == nil { retire(number) }
+            if nodes[number] == nil, places[number] != .absent { try start(number) }
             try findRoom(number)
         }
         for number in nodes.indices { connectPeers(of: number) }
@@ -181,7 +188,7 @@ extension SimulationRun {
             for to in nodes.indices where to != from && links.contains(from: from, to: to) {
                 world.network.reset(from: from, to: to)
                 world.network.reset(from: to, to: from)
-                for (one, other) in [(from, to), (to, from)] {
+                for (one, other) in [(from, to), (to, from)] where world.isLinked(one, other) {
                     world.add(
                         .peerDisconnected(one, about: other),
                         afterMicroseconds: world.random.next(below: 1_000))
@@ -240,6 +247,7 @@ extension SimulationRun {
         case .restart:
             restartTimes[number] = max(restartTimes[number], downUntil(10_000))
             stop(number, losesPower: false)
+        case .removed: removed(number)
         case .copy(let reason):
             guard world.counts[.rollBack] > 0 else {
                 throw SimulationFailure("admission", "node \(number) takes itself for a copy: \(reason)")
@@ -292,6 +300,8 @@ extension SimulationRun {
         noteRarePaths(of: node)
         if node.machine != nil { service.nodeStopped(number, in: self) }
         nodes[number] = nil
+        endingNodes.remove(number)
+        if changing?.number == number { changing = nil }
         world.sessions[number] = 0
         disks[number].setPlan(nil)
         hasDiskFault[number] = isFull(number)
@@ -304,17 +314,23 @@ extension SimulationRun {
         hasLied[number] = false
         hasLostPower[number] = losesPower
         disks[number].restart(after: losesPower ? .power : .process)
-        for other in nodes.indices where other != number && world.network.canReach(from: number, to: other) {
+        for other in nodes.indices
+        where other != number && world.network.canReach(from: number, to: other)
+            && world.isLinked(number, other)
+        {
             world.add(
                 .peerStopped(other, about: number), afterMicroseconds: 100 + world.random.next(below: 2_000))
         }
         if world.leader == number { world.leader = nil }
+        if world.changesMembers { endLinks(of: number) }
         world.queue.add(.restart(number), at: max(restartTimes[number], world.now))
     }
 
     func restart(_ number: Int) throws(SimulationFailure) {
         // A later fault may have asked for a later start.
-        guard nodes[number] == nil, world.now >= restartTimes[number] else { return }
+        guard nodes[number] == nil, world.now >= restartTimes[number], places[number] != .absent else {
+            return
+        }
         try start(number)
     }
 

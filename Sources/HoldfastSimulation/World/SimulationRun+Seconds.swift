@@ -107,7 +107,7 @@ extension SimulationRun {
             }
         case .snapshotTask(let task, _, _): node.run(task)
         case .lookForRoom, .peerStopped, .peerConnected, .peerDisconnected, .call, .client, .restart,
-            .faultEnds:
+            .faultEnds, .operate, .knock:
             return
         }
         settleSecond(node.number)

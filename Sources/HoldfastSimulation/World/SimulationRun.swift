@@ -46,13 +46,31 @@ final class SimulationRun<Service: SimulatedService> {
     /// Requests under way to nodes, by number.
     private var requests: [UInt64: (Service.Machine) -> Void] = [:]
     private var lastRequest: UInt64 = 0
+    /// What operators do at nodes, by number.
+    var operations: [UInt64: (Node) -> Void] = [:]
+    var lastOperation: UInt64 = 0
+    /// Nodes whose processes end when the present step is over.
+    var endingNodes = NodeSet()
+    var places: [NodePlace]
+    /// Whether the node's disk was emptied because it was to join anew.
+    var wasRemade: [Bool]
+    /// Whether the node's disk was empty when it last started, and it does not take part yet.
+    var lacksPast: [Bool]
+    /// Whether the node may be a voter although it has never taken part since its disk was empty.
+    var isDirectVoter: [Bool]
+    /// The node that was last asked for a change, until it answers.
+    var changing: (number: Int, session: UInt64)?
+    /// The knocks that are on their way, by the node that knocks.
+    var knocks: [NodeSet]
+    var members = MembershipChecker()
     private(set) var isEnding = false
     private var rarePaths = RarePathSet()
 
     init(_ settings: SimulationSettings, makeService: (SimulationSettings, FaultPlan) -> Service) {
         self.settings = settings
         var random = SeededRandom(seed: settings.seed)
-        let swarm = FaultPlan.swarm(&random)
+        var swarm = FaultPlan.swarm(&random)
+        if settings.changesMembers { swarm.addMemberChanges(&random) }
         let plan = settings.plan ?? swarm
         world = World(settings, plan: plan, random: random)
         service = makeService(settings, plan)
@@ -67,6 +85,12 @@ final class SimulationRun<Service: SimulatedService> {
         wasPutBack = Array(repeating: false, count: settings.nodeCount)
         hasLostWrite = Array(repeating: false, count: settings.nodeCount)
         hasDiskFault = Array(repeating: false, count: settings.nodeCount)
+        let voterCount = settings.voterCount ?? settings.nodeCount
+        places = (0..<settings.nodeCount).map { $0 < voterCount ? .running : .absent }
+        wasRemade = mayBeDamaged
+        lacksPast = mayBeDamaged
+        isDirectVoter = mayBeDamaged
+        knocks = Array(repeating: NodeSet(), count: settings.nodeCount)
         let diskSeed = world.random.next()
         disks = (0..<settings.nodeCount).map { SimulatedFileSystem(seed: diskSeed &+ UInt64($0)) }
     }
@@ -74,7 +98,7 @@ final class SimulationRun<Service: SimulatedService> {
     // MARK: Phases
 
     func run() throws(SimulationFailure) {
-        for number in nodes.indices {
+        for number in nodes.indices where places[number] != .absent {
             try start(number)
         }
         service.begin(in: self)
@@ -126,7 +150,8 @@ final class SimulationRun<Service: SimulatedService> {
     private static var entriesUnderLastingFaults: Int { 20 }
 
     private var hasRecovered: Bool {
-        guard service.hasEnded, let first = nodes[0], first.replica != nil else { return false }
+        if world.changesMembers { return service.hasEnded(in: self) && haveMembersRecovered }
+        guard service.hasEnded(in: self), let first = nodes[0], first.replica != nil else { return false }
         let applied = first.replica.appliedIndex
         var hasLeader = false
         for node in nodes {
@@ -139,14 +164,15 @@ final class SimulationRun<Service: SimulatedService> {
     }
 
     private func describeNodes() -> String {
-        nodes.map { node in
-            guard let node else { return "down" }
+        nodes.indices.map { number in
+            guard let node = nodes[number] else { return "\(places[number]) down" }
             guard node.replica != nil else { return node.admission.progress }
             let core = node.replica.core
             return "\(node.backlog == nil ? "" : "paused ")\(core.role) term \(core.term) "
                 + "log \(core.lastPosition) commit \(core.commitIndex) "
                 + "applied \(node.replica.appliedIndex) \(core.status.members)"
-        }.joined(separator: "; ") + "; " + service.description
+        }.joined(separator: "; ")
+            + (world.changesMembers ? "; \(world.membership.text)" : "") + "; " + service.description
     }
 
     // MARK: Steps
@@ -182,6 +208,7 @@ final class SimulationRun<Service: SimulatedService> {
         trace.combine(fault.amount ^ UInt64(fault.nodes.bits) << 48 ^ UInt64(fault.peers.bits) << 56)
         timeline.add(world.now, .fault(fault))
         world.counts.note(fault.kind)
+        members.noteFault()
         try begin(fault)
     }
 
@@ -191,6 +218,7 @@ final class SimulationRun<Service: SimulatedService> {
             case .client(let client): service.act(client, in: self)
             case .restart(let number): try restart(number)
             case .faultEnds(let number): try endFault(number)
+            case .knock(let number, let other): knock(number, at: other)
             default: break
             }
             return
@@ -227,7 +255,7 @@ final class SimulationRun<Service: SimulatedService> {
             node.peerDisconnected(about, hasStopped: true)
         case .peerConnected(_, let about):
             let session = world.session(of: about, for: number)
-            guard session != 0 else { return }
+            guard session != 0, world.isLinked(node.number, about) else { return }
             node.peerConnected(about, session: session)
         case .peerDisconnected(_, let about):
             node.peerDisconnected(about, hasStopped: false)
@@ -236,13 +264,24 @@ final class SimulationRun<Service: SimulatedService> {
                 let machine = node.machine
             else { return }
             body(machine)
-        case .client, .restart, .faultEnds:
+        case .operate(_, let session, let operation):
+            guard let body = operations.removeValue(forKey: operation), session == node.session else {
+                return
+            }
+            body(node)
+        case .client, .restart, .faultEnds, .knock:
             break
         }
         node.endEvent()
         if disks[number].isCrashed { return crashed(number) }
         if let ending = node.ending { return try ended(number, ending) }
         if node.replica != nil { try check(node) }
+        if endingNodes.contains(number) {
+            endingNodes.remove(number)
+            stop(number, losesPower: false)
+        }
+        if world.changesMembers { try members.checkTransfer(world) }
+        if !world.plan.demands.isEmpty { try members.checkDemands(world) }
     }
 
     /// Whether the message comes over a connection that stands: from the process that the sender is, or was
@@ -263,6 +302,10 @@ final class SimulationRun<Service: SimulatedService> {
         }
         if case .raft = message, world.plan.hasStaleMessages { return true }
         guard receiver == node.session, session >= node.peerSessions[from] else { return false }
+        if world.changesMembers {
+            guard world.isLinked(from, node.number) else { return false }
+            if !node.connected.contains(from) { node.peerConnected(from, session: session) }
+        }
         // Whatever comes over a new connection comes after the news of it.
         if session > node.peerSessions[from] { node.peerConnected(from, session: session) }
         return true
@@ -271,7 +314,10 @@ final class SimulationRun<Service: SimulatedService> {
     /// Looks at what became of a node that did something.
     func check(_ node: Node) throws(SimulationFailure) {
         try world.checker.check(node.number, node.replica.core, world)
+        if world.changesMembers { try members.check(node, nodes, places, world) }
+        if world.plan.keepsLeader { try members.checkLeaderIsKept(world) }
         while let entry = world.checker.takeCommitted() {
+            if world.changesMembers, entry.kind == .membership { try noteMembership(entry) }
             try service.noteCommitted(entry, in: self)
         }
         try service.check(node, in: self)
@@ -321,6 +367,7 @@ final class SimulationRun<Service: SimulatedService> {
         if disks[number].isCrashed { return crashed(number) }
         if let ending = node.ending { return try ended(number, ending) }
         connectPeers(of: number)
+        node.onLinksChanged = { [unowned self] in updateLinks(of: number) }
         if let noted = world.noted { throw noted }
     }
 
@@ -329,16 +376,20 @@ final class SimulationRun<Service: SimulatedService> {
         do throws(SimulationFailure) {
             try world.checker.noteRestart(
                 node.number, core: node.replica.core,
-                hasForgotten: wasPutBack[node.number]
+                hasForgotten: wasPutBack[node.number] || wasRemade[node.number]
                     || node.admission.rarePaths.contains(.adoptedByLeader))
         } catch {
             world.note(error)
         }
+        wasRemade[node.number] = false
+        lacksPast[node.number] = false
+        isDirectVoter[node.number] = false
         service.nodeStarted(node.number, in: self)
         world.observe(.started, node.number)
     }
 
     func connectPeers(of number: Int) {
+        if world.changesMembers { return reconnectPeers(of: number) }
         for other in nodes.indices where other != number && nodes[other] != nil {
             world.add(
                 .peerConnected(number, about: other),
@@ -362,6 +413,11 @@ final class SimulationRun<Service: SimulatedService> {
 
     /// Whether the node takes requests.
     func isUp(_ number: Int) -> Bool { nodes[number]?.machine != nil }
+
+    /// Whether the node serves when nothing is wrong any more: only members do.
+    func mustServe(_ number: Int) -> Bool {
+        !world.changesMembers || world.membership.isMember(NodeNumber.id(number))
+    }
 
     func isPaused(_ number: Int) -> Bool { nodes[number]?.backlog != nil }
 
@@ -399,7 +455,7 @@ final class SimulationRun<Service: SimulatedService> {
             readCount: counts.reads, watchEventCount: counts.watchEvents,
             expiredLeaseCount: counts.leasesExpired,
             undecidedHistoryCount: counts.undecidedHistories, rarePaths: rarePaths,
-            highestTerm: world.checker.committed.last?.term ?? .zero,
+            memberships: members.counts, highestTerm: world.checker.committed.last?.term ?? .zero,
             lastEvents: failure == nil ? [] : timeline.lines)
     }
 }

@@ -1,6 +1,7 @@
 import ConsensusTypes
 
-/// The last things that happened in a run, for a person.
+/// The last things that happened in a run, for a person: the last events, and what was noted and injected before
+/// them, which is rarer.
 struct Timeline {
     enum Item {
         case event(SimulationEvent)
@@ -10,20 +11,40 @@ struct Timeline {
 
     private static let capacity = 128
 
-    private var items: [(time: Instant, item: Item)] = []
-    private var next = 0
+    /// The last of one kind.
+    private struct Ring {
+        private var items: [(time: Instant, item: Item)] = []
+        private var next = 0
+
+        mutating func add(_ time: Instant, _ item: Item) {
+            if items.count < Timeline.capacity {
+                items.append((time, item))
+            } else {
+                items[next] = (time, item)
+                next = (next + 1) % Timeline.capacity
+            }
+        }
+
+        var inOrder: [(time: Instant, item: Item)] { Array(items[next...] + items[..<next]) }
+    }
+
+    private var events = Ring()
+    private var others = Ring()
 
     mutating func add(_ time: Instant, _ item: Item) {
-        if items.count < Timeline.capacity {
-            items.append((time, item))
-        } else {
-            items[next] = (time, item)
-            next = (next + 1) % Timeline.capacity
-        }
+        if case .event = item { events.add(time, item) } else { others.add(time, item) }
     }
 
     var lines: [String] {
-        (items[next...] + items[..<next]).map { time, item in
+        let last = events.inOrder
+        let begin = last.first?.time ?? .distantFuture
+        let other = others.inOrder
+        let recent = last + other.filter { $0.time >= begin }
+        let sorted = recent.enumerated().sorted { one, two in
+            if one.element.time != two.element.time { return one.element.time < two.element.time }
+            return one.offset < two.offset
+        }.map(\.element)
+        return (other.filter { $0.time < begin } + sorted).map { time, item in
             let since = Instant(nanoseconds: (time - World.start).nanoseconds)
             return switch item {
             case .event(let event): "\(since)  \(event.text)"

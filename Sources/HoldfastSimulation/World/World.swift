@@ -2,6 +2,13 @@ import ConsensusTypes
 import RaftCore
 import ReplicaRuntime
 
+/// What an operator says when a node is started.
+struct NodeStart {
+    var membership: Membership
+    /// Whether the node joins a cluster that runs.
+    var joins = false
+}
+
 /// What every node of a run shares: the time, what is to happen, the links, the clocks, randomness, and the
 /// checks that see everything that is said.
 final class World {
@@ -9,6 +16,12 @@ final class World {
     static let start = Instant(nanoseconds: 1_000_000_000)
 
     let nodeCount: Int
+    /// How each node is started: by an operator, who says who the members are.
+    var starts: [NodeStart]
+    /// The last membership that is committed, as far as any node knows.
+    var membership: Membership
+    /// To whom each node is connected, where links follow the membership.
+    private(set) var links: [NodeSet]
     let plan: FaultPlan
     var now = World.start
     var random: SeededRandom
@@ -37,6 +50,9 @@ final class World {
     init(_ settings: SimulationSettings, plan: FaultPlan, random: SeededRandom) {
         nodeCount = settings.nodeCount
         self.plan = plan
+        membership = Membership(voters: (0..<(settings.voterCount ?? nodeCount)).map(NodeNumber.id))
+        starts = Array(repeating: NodeStart(membership: membership), count: nodeCount)
+        links = Array(repeating: NodeSet(), count: nodeCount)
         self.random = random
         faults = FaultSource(
             plan: plan, given: settings.faults, nodeCount: nodeCount, seed: self.random.next())
@@ -50,6 +66,19 @@ final class World {
         for _ in 0..<nodeCount {
             // Instants of different nodes cannot be compared: no two clocks show the same.
             clocks.append(NodeClock(origin: Instant(nanoseconds: 1 + self.random.next(below: 1 << 50))))
+        }
+    }
+
+    /// Whether links follow the membership; otherwise everybody is connected to everybody.
+    var changesMembers: Bool { plan.changesMembers }
+
+    func isLinked(_ one: Int, _ other: Int) -> Bool { !changesMembers || links[one].contains(other) }
+
+    /// What was under way on the connection that is made or ends is lost.
+    func setLinked(_ one: Int, _ other: Int, _ areLinked: Bool) {
+        for (from, to) in [(one, other), (other, one)] {
+            if areLinked { links[from].insert(to) } else { links[from].remove(to) }
+            network.reset(from: from, to: to)
         }
     }
 
@@ -81,7 +110,7 @@ final class World {
 
     func send<Machine>(_ message: SimulatedMessage, from sender: SimulatedNode<Machine>, to: Int) {
         let from = sender.number
-        guard to >= 0, to < nodeCount, to != from else { return }
+        guard to >= 0, to < nodeCount, to != from, isLinked(from, to) else { return }
         let arrivals = network.route(from: from, to: to, now: now, &random) { message.approximateSizeBytes }
         guard let first = arrivals.first else { return }
         let event = SimulationEvent.deliver(

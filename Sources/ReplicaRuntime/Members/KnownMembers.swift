@@ -7,7 +7,7 @@ import WriteAheadLog
 /// Links follow the membership in force, which need not be committed. Nobody is cut off by it before a membership
 /// without them is committed, and for a while longer, so that they can learn of it. A node that is behind may not
 /// know its leader: such strangers are let in for as long as they are connected.
-struct KnownMembers {
+package struct KnownMembers {
     /// The most nodes that are let in although no membership names them.
     static let maximumVisitors = 16
 
@@ -22,18 +22,18 @@ struct KnownMembers {
     /// How long a link to a node that left stays.
     private let patience: Interval
 
-    private(set) var inForce: Membership
-    private(set) var committed: Membership
-    private(set) var committedIndex: LogIndex
+    package private(set) var inForce: Membership
+    package private(set) var committed: Membership
+    package private(set) var committedIndex: LogIndex
     /// Whom to ask until a committed membership has this node.
     private var introducers: [NodeID]
     private var leaving: [(node: NodeID, until: Instant)] = []
     private var visitors: [(address: PeerAddress, until: Instant)] = []
-    private(set) var departed: [ClusterRecord.Departed]
+    package private(set) var departed: [ClusterRecord.Departed]
     /// See ``PeerTransport/PeerTransport/update(peers:departed:memberSince:)``.
-    private(set) var memberSince: UInt64 = 0
+    package private(set) var memberSince: UInt64 = 0
 
-    init(
+    package init(
         nodeID: NodeID, record: ClusterRecord, given: [MemberDescription], routes: [PeerAddress],
         patience: Interval
     ) {
@@ -52,7 +52,9 @@ struct KnownMembers {
 
     /// What the log holds when the node starts: the membership in force, and the one at the commit index, which
     /// may be behind what was written down.
-    mutating func start(inForce: Membership, committed: Membership, through index: LogIndex, now: Instant) {
+    package mutating func start(
+        inForce: Membership, committed: Membership, through index: LogIndex, now: Instant
+    ) {
         self.inForce = inForce
         if index >= committedIndex {
             _ = self.committed(committed, index: index, now: now)
@@ -62,12 +64,12 @@ struct KnownMembers {
         noteCommitted(index)
     }
 
-    mutating func changed(_ membership: Membership) {
+    package mutating func changed(_ membership: Membership) {
         inForce = membership
     }
 
     /// Answers whether this changed anything.
-    mutating func committed(_ membership: Membership, index: LogIndex, now: Instant) -> Bool {
+    package mutating func committed(_ membership: Membership, index: LogIndex, now: Instant) -> Bool {
         committedIndex = max(committedIndex, index)
         guard membership != committed else { return false }
         let gone = KnownMembers.nodes(of: committed).filter {
@@ -93,7 +95,7 @@ struct KnownMembers {
     }
 
     /// A node that no membership names wants to connect. Answers whether it is let in.
-    mutating func letIn(_ stranger: PeerAddress, now: Instant) -> Bool {
+    package mutating func letIn(_ stranger: PeerAddress, now: Instant) -> Bool {
         guard stranger.node != nodeID, !nodes.contains(stranger.node),
             visitors.count < KnownMembers.maximumVisitors
         else { return false }
@@ -101,9 +103,14 @@ struct KnownMembers {
         return true
     }
 
+    /// As ``letIn(_:now:)``, of a node whose address does not matter.
+    package mutating func letIn(_ stranger: NodeID, now: Instant) -> Bool {
+        letIn(PeerAddress(node: stranger, host: "address-unknown.invalid", port: 1), now: now)
+    }
+
     /// Ends the time of those that left and of visitors that are not `connected`. Answers who was a member and is
     /// to be forgotten.
-    mutating func expire(connected: [NodeID], now: Instant) -> [NodeID] {
+    package mutating func expire(connected: [NodeID], now: Instant) -> [NodeID] {
         let over = leaving.filter { $0.until <= now }.map(\.node)
         leaving.removeAll { $0.until <= now }
         let names = KnownMembers.nodes(of: inForce) + KnownMembers.nodes(of: committed)
@@ -118,12 +125,12 @@ struct KnownMembers {
 
     // MARK: What follows
 
-    var nextDeadline: Instant {
+    package var nextDeadline: Instant {
         (leaving.map(\.until) + visitors.map(\.until)).min() ?? .distantFuture
     }
 
     /// Whether a committed membership has removed this node. One that joins was never there.
-    var isRemoved: Bool { memberSince > 0 && !KnownMembers.nodes(of: committed).contains(nodeID) }
+    package var isRemoved: Bool { memberSince > 0 && !KnownMembers.nodes(of: committed).contains(nodeID) }
 
     /// Members, and those that were evicted and may come back.
     private static func nodes(of membership: Membership) -> [NodeID] {
@@ -131,7 +138,7 @@ struct KnownMembers {
     }
 
     /// All nodes that links are kept to, sorted.
-    var nodes: [NodeID] {
+    package var nodes: [NodeID] {
         var all =
             KnownMembers.nodes(of: inForce) + KnownMembers.nodes(of: committed) + introducers
             + leaving.map(\.node) + visitors.map(\.address.node)

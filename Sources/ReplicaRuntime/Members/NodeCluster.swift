@@ -4,41 +4,51 @@ import WriteAheadLog
 
 /// Which cluster a node belongs to, by what its data directory says and, where that says nothing, by how it was
 /// started.
-struct NodeCluster {
-    let record: ClusterRecord
+package struct NodeCluster {
+    package let record: ClusterRecord
     /// Whether ``record`` must be written down.
-    let isNew: Bool
+    package let isNew: Bool
     /// What the directory's `IDENTITY` says, or will say: the cluster's id as the node was first started with.
-    let identityCluster: ClusterID
+    package let identityCluster: ClusterID
     /// What was wrong and could be made up for.
-    let damage: String?
+    package let damage: String?
 
-    /// Reads what stands beside the log. Nothing is changed.
     static func find(_ options: ReplicaNodeOptions) throws(NodeError) -> NodeCluster {
+        try find(
+            options.dataDirectory, node: options.nodeID, clusterID: options.clusterID,
+            membership: options.membership, joinsCluster: options.joinsCluster,
+            fileSystem: options.fileSystem)
+    }
+
+    /// Reads what stands beside the log. Nothing is changed. The arguments are as in ``ReplicaNodeOptions``.
+    package static func find(
+        _ directory: FilePath, node: NodeID, clusterID: ClusterID, membership: Membership,
+        joinsCluster: Bool, fileSystem: any FileSystem
+    ) throws(NodeError) -> NodeCluster {
         do throws(DataDirectoryError) {
-            let identity = try readIdentity(options)
+            let identity = try readIdentity(directory, fileSystem)
             var damage: DataDirectoryError?
             do throws(DataDirectoryError) {
-                if let record = try ClusterFile.read(options.dataDirectory, fileSystem: options.fileSystem) {
+                if let record = try ClusterFile.read(directory, fileSystem: fileSystem) {
                     return NodeCluster(
                         record: record, isNew: false,
-                        identityCluster: identity?.cluster ?? options.clusterID, damage: nil)
+                        identityCluster: identity?.cluster ?? clusterID, damage: nil)
                 }
             } catch {
                 // The id of a cluster that this node founded follows from its members: so they are the same.
-                guard case .damaged = error, identity?.cluster == options.clusterID, !options.joinsCluster
+                guard case .damaged = error, identity?.cluster == clusterID, !joinsCluster
                 else { throw error }
                 damage = error
             }
-            let hasLog = try exists(options.dataDirectory.appending("log"), options.fileSystem)
+            let hasLog = try exists(directory.appending("log"), fileSystem)
             // A log without a record is one of a version that knew no joining.
-            let joins = options.joinsCluster && !hasLog
-            let first = joins ? options.membership.without(options.nodeID) : options.membership
+            let joins = joinsCluster && !hasLog
+            let first = joins ? membership.without(node) : membership
             let record = ClusterRecord(
-                cluster: joins ? ClusterID(0) : options.clusterID, isJoined: joins, first: first,
+                cluster: joins ? ClusterID(0) : clusterID, isJoined: joins, first: first,
                 latest: first)
             return NodeCluster(
-                record: record, isNew: true, identityCluster: options.clusterID,
+                record: record, isNew: true, identityCluster: clusterID,
                 damage: damage.map { "\($0)" })
         } catch {
             throw .dataDirectory(error)
@@ -47,10 +57,10 @@ struct NodeCluster {
 
     /// `nil` where it is lost too: what then becomes of the node is decided when the directory is opened.
     private static func readIdentity(
-        _ options: ReplicaNodeOptions
+        _ directory: FilePath, _ fileSystem: any FileSystem
     ) throws(DataDirectoryError) -> NodeIdentity? {
         do throws(DataDirectoryError) {
-            return try DataDirectory.identity(options.dataDirectory, fileSystem: options.fileSystem)
+            return try DataDirectory.identity(directory, fileSystem: fileSystem)
         } catch {
             guard case .damaged = error else { throw error }
             return nil

@@ -184,6 +184,9 @@ extension NodeAdmission {
     }
 
     private func wasPutBack(_ verdict: Verdict, by node: NodeID, now: Instant) {
+        // What a leader adopted counts as a later start than what the peer remembers: then the verdict is of an
+        // introduction from before, and came late.
+        guard startCount <= verdict.knownStartCount else { return introduce(to: node) }
         rarePaths.insert(.rolledBackNodeReturned)
         let reason =
             "peer \(node) remembers start \(verdict.knownStartCount) of this node, and this is start "

@@ -357,7 +357,7 @@ public final class OpenedNode {
 
 extension RestoredState {
     /// The last membership in the log, or else that of the snapshot.
-    var membership: Membership {
+    package var membership: Membership {
         for entry in entries.reversed() where entry.kind == .membership {
             var reader = ByteReader(entry.payload)
             if let membership = try? Membership.decode(from: &reader) { return membership }
