@@ -36,7 +36,10 @@ enum Architecture {
         ("EtcdClient", ["EtcdAPI", "Logging"] + sockets + http + system),
         (
             "HoldfastSimulation",
-            ["ConsensusTypes", "RaftCore", "KeyValueCore", "WriteAheadLog", "ReplicaRuntime", "SystemPackage"]
+            [
+                "ConsensusTypes", "RaftCore", "KeyValueCore", "WriteAheadLog", "ReplicaRuntime",
+                "SystemPackage",
+            ]
         ),
         (
             "HoldfastChaos",
