@@ -207,7 +207,8 @@ let package = Package(
         .testTarget(
             name: "HoldfastTests",
             dependencies: [
-                "ConsensusTypes", "RaftCore", "ReplicaRuntime", "HoldfastSimulation", "Holdfast", "TestSupport",
+                "ConsensusTypes", "RaftCore", "ReplicaRuntime", "HoldfastSimulation", "Holdfast",
+                "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
