@@ -170,9 +170,13 @@ final class SimulationRun<Service: SimulatedService> {
             let core = node.replica.core
             return "\(node.backlog == nil ? "" : "paused ")\(core.role) term \(core.term) "
                 + "log \(core.lastPosition) commit \(core.commitIndex) "
-                + "applied \(node.replica.appliedIndex) \(core.status.members)"
+                + "applied \(node.replica.appliedIndex)\(memberText(core)) \(core.status.members)"
         }.joined(separator: "; ")
             + (world.changesMembers ? "; \(world.membership.text)" : "") + "; " + service.description
+    }
+
+    private func memberText(_ core: borrowing RaftCore) -> String {
+        world.changesMembers ? " \(core.membership.text)" : ""
     }
 
     // MARK: Steps
@@ -360,7 +364,14 @@ final class SimulationRun<Service: SimulatedService> {
         }
         nodes[number] = node
         world.sessions[number] = node.session
-        node.onReport = { [unowned self] in timeline.add(world.now, .note("node \(number): \($0)")) }
+        var lastReport: Substring = ""
+        node.onReport = { [unowned self] text in
+            // What is waited for is said again and again, and who answered what behind it.
+            let beginning = text.prefix { $0 != "(" }
+            guard beginning != lastReport else { return }
+            lastReport = beginning
+            timeline.add(world.now, .note("node \(number): \(text)"))
+        }
         node.onAdmitted = { [unowned self, unowned node] in admitted(node) }
         node.start()
         node.endEvent()

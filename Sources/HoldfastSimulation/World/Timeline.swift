@@ -9,27 +9,31 @@ struct Timeline {
         case note(String)
     }
 
-    private static let capacity = 128
+    private static let eventCapacity = 128
+    private static let otherCapacity = 512
 
     /// The last of one kind.
     private struct Ring {
+        let capacity: Int
         private var items: [(time: Instant, item: Item)] = []
         private var next = 0
 
+        init(capacity: Int) { self.capacity = capacity }
+
         mutating func add(_ time: Instant, _ item: Item) {
-            if items.count < Timeline.capacity {
+            if items.count < capacity {
                 items.append((time, item))
             } else {
                 items[next] = (time, item)
-                next = (next + 1) % Timeline.capacity
+                next = (next + 1) % capacity
             }
         }
 
         var inOrder: [(time: Instant, item: Item)] { Array(items[next...] + items[..<next]) }
     }
 
-    private var events = Ring()
-    private var others = Ring()
+    private var events = Ring(capacity: eventCapacity)
+    private var others = Ring(capacity: otherCapacity)
 
     mutating func add(_ time: Instant, _ item: Item) {
         if case .event = item { events.add(time, item) } else { others.add(time, item) }

@@ -23,6 +23,12 @@ extension NodeAdmission {
 
     func receive(_ introduction: Introduction, at position: Int) {
         let known = peers[position].storing ?? peers[position].record
+        // The same process has introduced itself since, after it was adopted: this came late, and says nothing.
+        if let known, known.incarnation == introduction.incarnation,
+            known.directory == introduction.directory, introduction.startCount < known.startCount
+        {
+            return
+        }
         if introduction != peers[position].introduction { peers[position].barrier = nil }
         peers[position].introduction = introduction
         peers[position].standing = .apart

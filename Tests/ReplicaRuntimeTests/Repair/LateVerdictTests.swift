@@ -40,4 +40,30 @@ import WriteAheadLog
         admission.receive(behind(knownStartCount), from: peer, now: .zero)
         #expect(!admission.isActive)
     }
+
+    /// What a process said before it was adopted may arrive after what it said since.
+    @Test func anIntroductionFromBeforeAnAdoptionIsLate() {
+        let admission = admission(startCount: 5)
+        func introduce(startCount: UInt64, incarnation: UInt64, _ stage: Introduction.Stage)
+            -> [RepairMessage]
+        {
+            let introduction = Introduction(
+                directory: DirectoryID(8), startCount: startCount, incarnation: incarnation, stage: stage)
+            admission.receive(.introduction(introduction), from: peer, now: .zero)
+            var messages: [RepairMessage] = []
+            for effect in admission.takeEffects() {
+                if case .send(let message, peer) = effect { messages.append(message) }
+                if case .remember(let record) = effect { admission.remembered(record, now: .zero) }
+            }
+            return messages
+        }
+        _ = introduce(startCount: 40, incarnation: 3, .active)
+        _ = admission.takeEffects()
+        #expect(admission.standing(of: peer) == .accepted)
+        #expect(introduce(startCount: 1, incarnation: 3, .underRepair).isEmpty)
+        #expect(admission.standing(of: peer) == .accepted)
+        // Another process with an earlier start is told.
+        let answer = introduce(startCount: 1, incarnation: 4, .underRepair)
+        #expect(answer == [.verdict(Verdict(judgement: .behind, incarnation: 4, knownStartCount: 40))])
+    }
 }
