@@ -21,7 +21,11 @@ import Testing
 
     @Test func membersChangeAndTheLeadershipMoves() {
         var counts = MembershipCounts()
-        for seed in 1...6 as ClosedRange<UInt64> { counts.add(SimulationTool.run(job(seed)).memberships) }
+        for seed in 1...8 as ClosedRange<UInt64> {
+            var job = job(seed)
+            job.stepCount = 20_000
+            counts.add(SimulationTool.run(job).memberships)
+        }
         #expect(counts.changes > 10)
         #expect(counts.transfers > 0)
     }
