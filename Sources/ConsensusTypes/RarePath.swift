@@ -10,6 +10,7 @@ public enum RarePath: UInt8, CaseIterable, Hashable, Sendable {
     case voteRefusedToShorterLog
     case electionLost
     case hurriedCampaign
+    case preCandidateGivesWay
     // Replication.
     case conflictingSuffixReplaced
     case conflictReplacedWhilePersisting

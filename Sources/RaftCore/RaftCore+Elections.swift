@@ -37,8 +37,10 @@ extension RaftCore {
         return now < leaderHeardAt + electionTimeout
     }
 
+    /// A quarter of the election timeout is spread enough: who notices a death together gives way, see
+    /// ``giveWay(to:at:)``, and a longer spread would only make the outage longer.
     mutating func resetElectionDeadline(now: Instant) {
-        let spread = random.next(below: electionTimeout.nanoseconds)
+        let spread = random.next(below: electionTimeout.nanoseconds / 4)
         electionDeadline = max(
             now + electionTimeout + campaignReluctance + Interval(nanoseconds: spread), startLoyaltyDeadline)
     }
@@ -67,7 +69,7 @@ extension RaftCore {
         if newLeader == nil {
             leaderHeardAt = nil
         } else {
-            hurriedCampaigns = nil
+            hurriedCampaigns = 0
         }
     }
 
@@ -111,10 +113,8 @@ extension RaftCore {
         role = .preCandidate
         votes = [(nodeID, true)]
         electionDeadline = now + campaignPatience(isElection: false)
-        if let attempts = hurriedCampaigns {
-            rarePaths.insert(.hurriedCampaign)
-            hurriedCampaigns = attempts + 1
-        }
+        if (1..<Self.mostHurriedCampaigns).contains(hurriedCampaigns) { rarePaths.insert(.hurriedCampaign) }
+        hurriedCampaigns += 1
         if membership.voteOutcome({ self.vote(of: $0) }) == .won {
             return startElection(now: now)
         }
@@ -139,13 +139,18 @@ extension RaftCore {
         }
     }
 
-    /// How long to wait for votes. After a leader's death the next try comes soon, and later with each one
-    /// that fails, up to the usual time.
+    /// After so many tries a node that is cut off asks no more often than others.
+    private static let mostHurriedCampaigns = 8
+
+    /// How long to wait for votes. Without a leader the next try comes soon, and later with each one that fails,
+    /// up to the usual time.
     private mutating func campaignPatience(isElection: Bool) -> Interval {
         let usual = electionTimeout.nanoseconds + random.next(below: electionTimeout.nanoseconds)
-        guard let attempts = hurriedCampaigns, attempts < 8 else { return Interval(nanoseconds: usual) }
+        // The pre-vote before an election has counted it already.
+        let failed = isElection ? max(0, hurriedCampaigns - 1) : hurriedCampaigns
+        guard failed < Self.mostHurriedCampaigns else { return Interval(nanoseconds: usual) }
         // An election waits for disks, a pre-vote only for the network.
-        let shortest: UInt64 = (isElection ? 100_000_000 : 10_000_000) << UInt64(attempts)
+        let shortest: UInt64 = (isElection ? 100_000_000 : 10_000_000) << UInt64(failed)
         return Interval(nanoseconds: min(usual, shortest + random.next(below: 2 * shortest)))
     }
 
@@ -192,12 +197,28 @@ extension RaftCore {
 
     // MARK: Voting
 
-    /// A pre-vote binds nobody and changes nothing here.
+    /// A pre-vote binds nobody: neither term nor vote nor loyalty change here.
     mutating func answerPreVote(_ message: RaftMessage, _ position: LogPosition, now: Instant) {
         let isGranted = message.term > term && !isLoyal(now: now) && position >= log.lastPosition
         // A refusal carries this node's own term, so that a node that fell behind learns of it; a granting
         // answer carries the term that was asked about.
         send(.preVoteResponse(granted: isGranted), to: message.from, term: isGranted ? message.term : term)
+        if isGranted, message.term == term.next { giveWay(to: message.from, at: position) }
+    }
+
+    /// Two that notice a leader's death together, and grant each other their pre-votes, would split the votes of
+    /// the next term. So of two pre-candidates the one with the lesser claim leaves this try to the other. Its
+    /// own next try stays where it is, soon, should the other not succeed. Who has the longer log goes first,
+    /// unless its priority is lower; then the higher priority; then the lower node: no two give way to
+    /// each other, nor any number in a circle.
+    private mutating func giveWay(to node: NodeID, at position: LogPosition) {
+        guard role == .preCandidate, membership.isVoter(node) else { return }
+        let priority = membership.priority(of: node)
+        let own = membership.priority(of: nodeID)
+        guard priority >= own, position > log.lastPosition || priority > own || node < nodeID else { return }
+        rarePaths.insert(.preCandidateGivesWay)
+        role = .follower
+        votes = []
     }
 
     mutating func answerVote(
@@ -230,7 +251,7 @@ extension RaftCore {
         role = .leader
         leader = nodeID
         leaderHeardAt = nil
-        hurriedCampaigns = nil
+        hurriedCampaigns = 0
         votes = []
         // A quorum voted just now; on slow disks, voting alone may have taken an election timeout.
         electedAt = now

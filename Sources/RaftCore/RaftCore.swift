@@ -63,8 +63,8 @@ public struct RaftCore: Sendable {
     /// When the leader was last heard; `nil` where it is known to be gone.
     var leaderHeardAt: Instant?
     var votes: [(node: NodeID, granted: Bool)] = []
-    /// Pre-votes since the leader was known to be dead; `nil` where there is no such hurry.
-    var hurriedCampaigns: Int?
+    /// Pre-votes since a leader was last heard, or known to be dead. The first few that fail are soon repeated.
+    var hurriedCampaigns = 0
     /// Until then, whom this node heard before it started may still hold a lease.
     var startLoyaltyDeadline = Instant.zero
 

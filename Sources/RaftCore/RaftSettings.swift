@@ -2,7 +2,7 @@ import ConsensusTypes
 
 /// What a user may set of the protocol. Times are in milliseconds, sizes in bytes.
 public struct RaftSettings: Hashable, Sendable {
-    /// A follower that hears no leader for this long, up to twice as long, starts a pre-vote. Also how long
+    /// A follower that hears no leader for this long, up to a quarter longer, starts a pre-vote. Also how long
     /// a follower sticks to a leader that it has heard, and how long a leader may go without a quorum.
     public var electionTimeoutMilliseconds = 1_000
     /// How often an idle leader says that it is there.

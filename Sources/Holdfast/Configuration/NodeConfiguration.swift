@@ -52,7 +52,7 @@ public struct NodeConfiguration: Sendable {
     public var clusterName = "default"
     public var security = Security.plaintextOnLoopback
     public var transport = Transport.sockets
-    /// A node that hears no leader for this long, up to twice as long, wants to replace it. Also how long a
+    /// A node that hears no leader for this long, up to a quarter longer, wants to replace it. Also how long a
     /// leader counts as certain after it was last confirmed.
     public var electionTimeoutMilliseconds = 1_000
     /// How often a leader is confirmed. At most a fifth of ``electionTimeoutMilliseconds``.

@@ -25,7 +25,7 @@ import Synchronization
 ///   where the effect happens: it is the only thing that protects against a leader that was paused between
 ///   looking at the clock and acting.
 /// - As long as a majority of the members runs and can speak with each other, one of them leads, usually within
-///   one or two election timeouts after a failure, and sooner when a leader's process ends.
+///   one and a half election timeouts of a failure, and sooner when a leader's process ends.
 public final class LeaderElection: Service, Sendable {
     /// The election's name: processes with the same one, and the same
     /// ``NodeConfiguration/clusterName``, take part in the same election.
