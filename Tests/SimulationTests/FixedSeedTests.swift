@@ -82,7 +82,7 @@ import Testing
     /// While a cluster forms for the first time a node loses its records of peers and its log, over and over,
     /// and a peer that was away meanwhile has nobody who can vouch for it alone.
     @Test func damageWhileAClusterFormsEndsInALeader() throws {
-        var settings = SimulationSettings(seed: 17_187)
+        var settings = SimulationSettings(seed: 17_188)
         settings.faults = try FaultList(
             parsing: """
                 loss at=0 amount=57
@@ -98,28 +98,16 @@ import Testing
     }
 
     /// The last vote for a term arrives when the next has begun and committed what the late leader lacks: it was not
-    /// committed in an earlier term than the late one, so nothing is wrong.
+    /// committed in an earlier term than the late one, so nothing is wrong. Here node 2 leads, is cut off and holds
+    /// writes that nobody else has. Node 0 stands for the next term, and stands still before node 1's vote arrives.
+    /// Node 2 wins the term after that one and commits its writes. Then node 0 goes on and counts the vote.
     @Test func aLateLeaderMayLackWhatALaterTermCommitted() throws {
         var settings = SimulationSettings(seed: 8_512)
         settings.faults = try FaultList(
             parsing: """
-                loss at=0 amount=25
-                duplication at=0 amount=35
-                delay at=2294883 for=1577076 nodes=2 peers=0,1,2 amount=71962
-                drift at=2886649 for=7089864 nodes=1 amount=249
-                sync-stall at=4193190 for=929022 nodes=0
-                sync-stall at=4372191 for=288984 nodes=2
-                pause at=5122110 for=1970607 nodes=1
-                drift at=5304732 for=16380542 nodes=0 amount=336023
-                drift at=5629650 for=15159540 nodes=0 amount=259
-                delay at=9426886 for=702618 nodes=1 peers=0,1,2 amount=854303
-                crash at=9876848 for=2197241 nodes=1 amount=1
-                pause at=10509111 for=1555206 nodes=2
-                drift at=10781653 for=2087470 nodes=2 amount=960
-                delay at=11151887 for=2729031 amount=33405
-                pause at=11555112 for=3485532 nodes=0
-                crash at=13292849 for=428267 nodes=1 amount=2
-                delay at=15701889 for=1868505 nodes=0,1,2 peers=2 amount=356899
+                delay at=2500000 for=5000000 nodes=0,1,2 peers=0,1,2 amount=50000
+                cut at=3500000 for=1800000 amount=197636
+                pause at=4640000 for=4000000 nodes=0
                 """
         ).faults
         #expect(Simulation.run(settings).failure == nil)
