@@ -23,9 +23,11 @@ extension NodeAdmission {
 
     func receive(_ introduction: Introduction, at position: Int) {
         let known = peers[position].storing ?? peers[position].record
-        // The same process has introduced itself since, after it was adopted: this came late, and says nothing.
+        // The same process has introduced itself since, when it took part or was adopted: this came late, and says
+        // nothing.
         if let known, known.incarnation == introduction.incarnation,
-            known.directory == introduction.directory, introduction.startCount < known.startCount
+            known.directory == introduction.directory,
+            introduction.startCount < known.startCount || !introduction.stage.takesPart
         {
             return
         }

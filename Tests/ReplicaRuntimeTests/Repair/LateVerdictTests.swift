@@ -41,8 +41,8 @@ import WriteAheadLog
         #expect(!admission.isActive)
     }
 
-    /// What a process said before it was adopted may arrive after what it said since.
-    @Test func anIntroductionFromBeforeAnAdoptionIsLate() {
+    /// What a process said before it took part may arrive after what it said since.
+    @Test func anIntroductionFromBeforeTheNodeTookPartIsLate() {
         let admission = admission(startCount: 5)
         func introduce(startCount: UInt64, incarnation: UInt64, _ stage: Introduction.Stage)
             -> [RepairMessage]
@@ -61,6 +61,8 @@ import WriteAheadLog
         _ = admission.takeEffects()
         #expect(admission.standing(of: peer) == .accepted)
         #expect(introduce(startCount: 1, incarnation: 3, .underRepair).isEmpty)
+        #expect(admission.standing(of: peer) == .accepted)
+        #expect(introduce(startCount: 40, incarnation: 3, .fresh).isEmpty)
         #expect(admission.standing(of: peer) == .accepted)
         // Another process with an earlier start is told.
         let answer = introduce(startCount: 1, incarnation: 4, .underRepair)
