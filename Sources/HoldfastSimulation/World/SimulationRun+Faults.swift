@@ -245,6 +245,7 @@ extension SimulationRun {
         timeline.add(world.now, .note("node \(number) ends: \(ending)"))
         switch ending {
         case .restart:
+            lacksPast[number] = true
             restartTimes[number] = max(restartTimes[number], downUntil(10_000))
             stop(number, losesPower: false)
         case .removed: removed(number)

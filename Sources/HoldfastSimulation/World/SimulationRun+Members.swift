@@ -145,6 +145,7 @@ extension SimulationRun {
         disks[number].wipe()
         mayBeDamaged[number] = false
         wasRemade[number] = true
+        hadAnotherLife[number] = true
         return true
     }
 

@@ -140,7 +140,8 @@ extension SimulationRun {
     private func addMember(_ fault: Fault) {
         let membership = world.membership
         guard let node = pick(fault, { !membership.isMember($0) }), prepare(node) else { return }
-        if fault.amount & 1 != 0, membership.voters.count < Self.maximumVoters {
+        let isNew = !hadAnotherLife[NodeNumber.number(node)]
+        if fault.amount & 1 != 0, membership.voters.count < Self.maximumVoters, isNew {
             change([.addVoter(MemberDescription(node: node))])
         } else {
             change([.addLearner(MemberDescription(node: node, isPromotedWhenReady: fault.amount & 2 != 0))])
@@ -154,8 +155,12 @@ extension SimulationRun {
         var steps: [MembershipChange.Step] = []
         var voterCount = membership.voters.count
         if random.chance(2, outOf: 3), let node = pick(fault, { !membership.isMember($0) }), prepare(node) {
-            steps.append(.addVoter(MemberDescription(node: node)))
-            voterCount += 1
+            if hadAnotherLife[NodeNumber.number(node)] {
+                steps.append(.addLearner(MemberDescription(node: node, isPromotedWhenReady: true)))
+            } else {
+                steps.append(.addVoter(MemberDescription(node: node)))
+                voterCount += 1
+            }
         }
         for node in membership.members where random.chance(1, outOf: 2) {
             if membership.learners.contains(node) {

@@ -56,6 +56,9 @@ final class SimulationRun<Service: SimulatedService> {
     var wasRemade: [Bool]
     /// Whether the node's disk was empty when it last started, and it does not take part yet.
     var lacksPast: [Bool]
+    /// Whether the node was a member, and left. Peers that were away may know that life of it, and say so when it has
+    /// long joined anew: then it must be adopted.
+    var hadAnotherLife: [Bool]
     /// Whether the node may be a voter although it has never taken part since its disk was empty.
     var isDirectVoter: [Bool]
     /// The node that was last asked for a change, until it answers.
@@ -90,6 +93,7 @@ final class SimulationRun<Service: SimulatedService> {
         wasRemade = mayBeDamaged
         lacksPast = mayBeDamaged
         isDirectVoter = mayBeDamaged
+        hadAnotherLife = mayBeDamaged
         knocks = Array(repeating: NodeSet(), count: settings.nodeCount)
         let diskSeed = world.random.next()
         disks = (0..<settings.nodeCount).map { SimulatedFileSystem(seed: diskSeed &+ UInt64($0)) }
