@@ -7,6 +7,7 @@ import struct SystemPackage.FilePath
 ///     LOCK        who has it open
 ///     IDENTITY    whose data it is
 ///     MEMBERS     what the node remembers of its peers
+///     REPAIR      what a node under repair must have again
 ///     log/        the write-ahead log
 ///     snapshots/  the snapshots of all groups
 ///
@@ -22,7 +23,7 @@ public final class DataDirectory: Sendable {
     public let startCount: UInt64
     /// What was wrong with the copies of `IDENTITY` that are written anew now.
     public let damages: [DataDirectoryError]
-    private let fileSystem: any FileSystem
+    let fileSystem: any FileSystem
     private let lock: DirectoryLock
     private let file: Mutex<IdentityFile>
 

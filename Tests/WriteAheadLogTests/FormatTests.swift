@@ -130,5 +130,17 @@ struct FormatTests {
             )
         }
         try expect(try contents("/data/MEMBERS", fileSystem), "data-directory.md", "members")
+        let notes = [
+            RepairNote(
+                group: GroupID(1),
+                hardState: HardState(term: Term(4), votedFor: NodeID(0xb), commitIndex: LogIndex(6)),
+                end: LogPosition(term: Term(3), index: LogIndex(9))),
+            RepairNote(group: GroupID(2), hardState: nil, end: nil),
+        ]
+        try directory.noteRepair(notes)
+        try expect(try contents("/data/REPAIR", fileSystem), "data-directory.md", "repair")
+        #expect(try directory.repairNotes() == notes)
+        try directory.noteRepair([])
+        #expect(try fileSystem.list("/data").allSatisfy { $0 != "REPAIR" })
     }
 }

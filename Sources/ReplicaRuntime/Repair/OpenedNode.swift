@@ -135,6 +135,7 @@ public final class OpenedNode {
     private func readState(
         mustBeAdopted: Bool, hasPeers: Bool, acceptsDataLoss: Bool
     ) throws(NodeError) {
+        let noted = try readNote()
         let found: WholeNode
         do throws(NodeError) {
             found = try readWhole()
@@ -142,14 +143,22 @@ public final class OpenedNode {
             guard error.isDamage, hasPeers || acceptsDataLoss else { throw error }
             damages.append("\(error)")
             let left = try salvage(error)
-            start = directory.isAdmitted && !mustBeAdopted ? .damaged(left) : .outdated(left)
+            if directory.isAdmitted && !mustBeAdopted {
+                try setDamaged(left, noted)
+            } else {
+                start = .outdated(left)
+            }
             return
         }
         let state = found.state
         let hasPeers = self.hasPeers(state.membership)
         let isBlank =
             state.entries.isEmpty && state.snapshot.index == .zero && state.hardState == HardState()
-        if !hasPeers, directory.isAdmitted || !isBlank {
+        if directory.isAdmitted, !mustBeAdopted, let noted, !OpenedNode.isRestored(found.state, noted) {
+            damages.append(
+                "damage was found at an earlier start, and what was lost has not been restored since")
+            try setDamaged(OpenedNode.salvaged(found.state, isEndTrusted: true), noted)
+        } else if !hasPeers, directory.isAdmitted || !isBlank {
             whole = found
         } else if mustBeAdopted {
             start = .outdated(OpenedNode.salvaged(found.state, isEndTrusted: false))
@@ -160,9 +169,54 @@ public final class OpenedNode {
             damages.append(
                 "write-ahead log: nothing in \(directory.logPath) says how far the log was durable; its file "
                     + "ANCHOR is missing or damaged")
-            start = .damaged(OpenedNode.salvaged(found.state, isEndTrusted: false))
+            try setDamaged(OpenedNode.salvaged(found.state, isEndTrusted: false), noted)
         } else {
             whole = found
+            if noted != nil { try endRepair() }
+        }
+    }
+
+    // MARK: Earlier damage
+
+    /// What was noted when damage was found; `nil` where none was, or it was repaired.
+    private func readNote() throws(NodeError) -> RepairNote? {
+        do throws(DataDirectoryError) {
+            return try directory.repairNotes().first { $0.group == group }
+        } catch {
+            guard case .damaged = error else { throw .dataDirectory(error) }
+            damages.append("\(error)")
+            return RepairNote(group: group, hardState: nil, end: nil)
+        }
+    }
+
+    /// Whether the log has what was noted: the repair was done, and the node ended before it removed the note.
+    private static func isRestored(_ state: RestoredState, _ note: RepairNote) -> Bool {
+        guard let hardState = note.hardState, let end = note.end else { return false }
+        return state.hardState.term >= hardState.term
+            && state.entries.last?.position ?? state.snapshot.position >= end
+    }
+
+    /// The node is under repair, which is noted before anything else: more damage may take what tells of this.
+    private func setDamaged(_ found: SalvagedState, _ noted: RepairNote?) throws(NodeError) {
+        var left = found
+        if let noted { left.add(noted) }
+        start = .damaged(left)
+        let note = left.note(group)
+        guard note != noted else { return }
+        do throws(DataDirectoryError) {
+            try directory.noteRepair([note])
+        } catch {
+            // Without room for the note the repair is as good as long as nothing more is damaged meanwhile.
+            guard error.isNoSpace else { throw .dataDirectory(error) }
+            damages.append("there is no room to note what must be restored: \(error)")
+        }
+    }
+
+    private func endRepair() throws(NodeError) {
+        do throws(DataDirectoryError) {
+            try directory.noteRepair([])
+        } catch {
+            throw .dataDirectory(error)
         }
     }
 
@@ -291,6 +345,7 @@ public final class OpenedNode {
                 NodeLife.ownRecord(
                     directory.identity.node, directory.directoryID, base: lifeBase, mustBeAdopted: false))
             try directory.markAdmitted()
+            try directory.noteRepair([])
         } catch {
             throw .dataDirectory(error)
         }
@@ -333,6 +388,7 @@ public final class OpenedNode {
         }
         do throws(DataDirectoryError) {
             try directory.markAdmitted()
+            try directory.noteRepair([])
         } catch {
             throw .dataDirectory(error)
         }

@@ -40,6 +40,34 @@ public struct SalvagedState: Hashable, Sendable {
 }
 
 extension SalvagedState {
+    /// Where the log ended, with what is lost of it.
+    var end: LogPosition {
+        lostEnd ?? runs.last?.last?.position ?? lostSnapshot ?? base?.position
+            ?? LogPosition(term: .zero, index: .zero)
+    }
+
+    /// What must be there again; see ``RepairNote``.
+    func note(_ group: GroupID) -> RepairNote {
+        RepairNote(group: group, hardState: hardState, end: isEndTrusted ? end : nil)
+    }
+
+    /// Counts what was known of the same log when damage was found first, and what was not: damage since then may
+    /// have taken the traces of that one.
+    mutating func add(_ note: RepairNote) {
+        if let known = note.hardState, let found = hardState {
+            if found.term < known.term || (found.term == known.term && found.votedFor == nil) {
+                hardState = known
+            }
+        } else {
+            hardState = nil
+        }
+        guard let noted = note.end else {
+            isEndTrusted = false
+            return
+        }
+        if isEndTrusted, end < noted { lostEnd = noted }
+    }
+
     /// - Parameters:
     ///   - base: the newest intact snapshot that is stored, or `nil`.
     ///   - membership: the one that a group without a snapshot starts with.

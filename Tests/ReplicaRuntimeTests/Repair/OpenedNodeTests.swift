@@ -88,6 +88,79 @@ import WriteAheadLog
         let whole = try node.carryOut(.restored(restored, adoptedAt: nil))
         #expect(whole.state.entries == Self.entries(1...20))
         #expect(whole.state.hardState == left.hardState)
+        #expect(try node.directory.repairNotes().isEmpty)
+    }
+
+    // MARK: Damage while under repair
+
+    /// What is left, where the node is under repair although nothing in its directory is damaged, given what was
+    /// noted of damage that was found at an earlier start.
+    private func left(after note: RepairNote, on disk: SimulatedFileSystem) throws -> SalvagedState? {
+        try open(disk).directory.noteRepair([note])
+        let node = try open(disk)
+        guard case .damaged(let left) = node.start else { return nil }
+        #expect(node.takeWhole() == nil)
+        #expect(node.damages.contains { $0.contains("at an earlier start") })
+        return left
+    }
+
+    private static func note(
+        _ hardState: HardState? = HardState(term: Term(2), votedFor: NodeID(3)), end: UInt64?
+    ) -> RepairNote {
+        RepairNote(
+            group: GroupID(1), hardState: hardState,
+            end: end.map { LogPosition(term: Term(2), index: LogIndex($0)) })
+    }
+
+    @Test func damageIsNotedUntilItIsRepaired() throws {
+        let disk = try makeDisk()
+        try damageMiddle(disk)
+        for _ in 0..<2 {
+            let node = try open(disk)
+            #expect(try node.directory.repairNotes() == [Self.note(end: 20)])
+        }
+    }
+
+    /// More damage took the end of the log and what told of it: it is known still.
+    @Test func aLostEndIsNotForgotten() throws {
+        let left = try #require(try left(after: Self.note(end: 25), on: makeDisk()))
+        #expect(left.lostEnd == LogPosition(term: Term(2), index: LogIndex(25)))
+        #expect(left.isExactlyRestorable)
+        #expect(left.runs == [Self.entries(1...20)])
+    }
+
+    @Test func aLostVoteIsNotForgotten() throws {
+        let voted = HardState(term: Term(4), votedFor: NodeID(2))
+        let left = try #require(try left(after: Self.note(voted, end: 20), on: makeDisk()))
+        #expect(left.hardState == voted)
+        #expect(left.lostEnd == nil && left.isExactlyRestorable)
+    }
+
+    @Test func whatCouldNotBeToldIsNotToldLater() throws {
+        let endless = try #require(try left(after: Self.note(end: nil), on: makeDisk()))
+        #expect(!endless.isExactlyRestorable)
+        let voteless = try #require(try left(after: Self.note(nil, end: 20), on: makeDisk()))
+        #expect(!voteless.isExactlyRestorable)
+    }
+
+    @Test func aDamagedNoteSaysNothing() throws {
+        let disk = try makeDisk()
+        try open(disk).directory.noteRepair([Self.note(end: 20)])
+        try disk.flipBit(1, of: "/node/REPAIR", at: 40)
+        guard case .damaged(let left) = try open(disk).start else {
+            Issue.record("the node takes part")
+            return
+        }
+        #expect(!left.isExactlyRestorable)
+    }
+
+    /// The node ended after its log was whole again, and before it could say so.
+    @Test func aRepairThatWasDoneEnds() throws {
+        let disk = try makeDisk()
+        #expect(try left(after: Self.note(end: 20), on: disk) == nil)
+        let node = try open(disk)
+        #expect(node.start == .certain)
+        #expect(try node.directory.repairNotes().isEmpty)
     }
 
     @Test func aNodeWithoutPeersRefuses() throws {
