@@ -36,14 +36,6 @@ extension ProcessTests {
             return response.member.id
         }
 
-        private func members(_ node: TestNode) async throws -> [Etcdserverpb_Member] {
-            let client = try await node.connect()
-            let response: Etcdserverpb_MemberListResponse = try await client.call(
-                "/etcdserverpb.Cluster/MemberList", Etcdserverpb_MemberListRequest())
-            await client.close()
-            return response.members
-        }
-
         private func put(_ key: String, through node: TestNode) async throws {
             let client = try await node.connect()
             try await client.put(key, "value of \(key)")
@@ -60,7 +52,7 @@ extension ProcessTests {
         /// Waits until a node lists so many voters.
         private func waitForVoters(_ count: Int, at node: TestNode) async throws {
             _ = try await waitFor("\(count) voters at \(node.name)", within: .seconds(40)) { () -> Bool? in
-                guard let found = try? await members(node) else { return nil }
+                guard let found = try? await node.members() else { return nil }
                 return found.count == count && found.allSatisfy { !$0.isLearner } ? true : nil
             }
         }
@@ -82,7 +74,7 @@ extension ProcessTests {
                 let promoted: Etcdserverpb_MemberPromoteResponse = try await client.call(
                     "/etcdserverpb.Cluster/MemberPromote", promotion)
                 #expect(promoted.members.count == 4 && promoted.members.allSatisfy { !$0.isLearner })
-                #expect(Set(try await members(fourth).map(\.name)) == ["n1", "n2", "n3", "n4"])
+                #expect(Set(try await fourth.members().map(\.name)) == ["n1", "n2", "n3", "n4"])
 
                 let leader = try await cluster.leader()
                 let atLeader = try await leader.connect()
@@ -141,7 +133,8 @@ extension ProcessTests {
                         try await expect(key, at: node)
                     }
                 }
-                #expect(nodes[0].log.contains("is evicted") || nodes[1].log.contains("is evicted"))
+                // Said by whoever led then, which may have been the third one to die.
+                #expect(nodes[..<3].contains { $0.log.contains("is evicted") })
             }
         }
 

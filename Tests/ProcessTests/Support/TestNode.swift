@@ -111,6 +111,15 @@ final class TestNode: Sendable {
         return answer
     }
 
+    /// The members as this node knows them.
+    func members() async throws -> [Etcdserverpb_Member] {
+        let client = try await connect()
+        let response: Etcdserverpb_MemberListResponse = try await client.call(
+            "/etcdserverpb.Cluster/MemberList", Etcdserverpb_MemberListRequest())
+        await client.close()
+        return response.members
+    }
+
     /// The most that the process has held in memory; `nil` where the system does not say.
     var peakResidentBytes: Int? {
         guard let process = running,
