@@ -172,7 +172,8 @@ let package = Package(
         .testTarget(
             name: "EtcdAPITests",
             dependencies: [
-                "ConsensusTypes", "KeyValueCore", "ReplicaRuntime", "EtcdAPI", "EtcdClient",
+                "ConsensusTypes", "KeyValueCore", "TransportSecurity", "ReplicaRuntime", "EtcdAPI",
+                "EtcdClient",
                 "TestSupport",
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "NIOTLS", package: "swift-nio"),

@@ -46,9 +46,12 @@ final class NodeService: KeyValueService {
         }
         return MemberInfo(
             id: id.rawValue, name: information?.name ?? "",
-            peerURLs: information?.peerAddresses.map { "http://\($0)" } ?? [], clientURLs: clientURLs,
+            peerURLs: information?.peerAddresses.map { peerScheme + "\($0)" } ?? [], clientURLs: clientURLs,
             isLearner: node.membership.learners.contains(id))
     }
+
+    /// All nodes of a cluster speak the same.
+    private var peerScheme: String { options.peerSecurity == .plaintext ? "http://" : "https://" }
 
     /// What the membership says; data of a version that wrote down only ids has the rest in the options.
     private func information(_ id: NodeID) -> MemberInformation? {

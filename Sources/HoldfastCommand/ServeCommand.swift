@@ -1,6 +1,8 @@
 import ArgumentParser
 import ConsensusTypes
+import EtcdAPI
 import Logging
+import PeerTransport
 import ReplicaRuntime
 import WriteAheadLog
 
@@ -83,6 +85,9 @@ struct ServeCommand: ParsableCommand {
     @Flag(help: .hidden)
     var exitWithParent = false
 
+    @OptionGroup(title: "TLS")
+    var security: SecurityOptions
+
     enum InitialClusterState: String, ExpressibleByArgument {
         case new, existing
     }
@@ -109,6 +114,7 @@ struct ServeCommand: ParsableCommand {
                 exitCode: 64)
         }
         let listenClient = try ClusterURL.list(listenClientUrls, flag: "--listen-client-urls")
+        let listenPeer = try ClusterURL.list(listenPeerUrls, flag: "--listen-peer-urls")
         let advertiseClient = try advertiseClientUrls.map {
             try ClusterURL.list($0, flag: "--advertise-client-urls")
         }
@@ -145,7 +151,9 @@ struct ServeCommand: ParsableCommand {
             joinsExisting: initialClusterState == .existing, acceptsDataLoss: acceptDataLoss,
             listenClientURLs: listenClient,
             advertiseClientURLs: advertiseClient ?? listenClient,
-            listenPeerURLs: try ClusterURL.list(listenPeerUrls, flag: "--listen-peer-urls"),
+            listenPeerURLs: listenPeer,
+            clientSecurity: try security.clientSecurity(listenClient),
+            peerSecurity: try security.peerSecurity(listenPeer + cluster.members.flatMap(\.peerURLs)),
             replicaSettings: settings, logOptions: logOptions,
             quotaBytes: quotaBackendBytes == 0 ? 2 << 30 : quotaBackendBytes,
             maximumRequestSizeBytes: maxRequestBytes, maximumTransactionOperations: maxTxnOps,
@@ -172,6 +180,8 @@ struct ServeOptions {
     let listenClientURLs: [ClusterURL]
     let advertiseClientURLs: [ClusterURL]
     let listenPeerURLs: [ClusterURL]
+    let clientSecurity: ClientSecurity
+    let peerSecurity: PeerSecurity
     let replicaSettings: ReplicaSettings
     let logOptions: WriteAheadLogOptions
     let quotaBytes: Int

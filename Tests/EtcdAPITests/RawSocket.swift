@@ -1,5 +1,7 @@
 import NIOCore
 import NIOPosix
+import NIOSSL
+import NIOTLS
 import Synchronization
 
 /// Bytes to and from the server without any protocol, to say what no client would.
@@ -13,12 +15,20 @@ final class RawSocket: Sendable {
         struct State {
             var bytes: [UInt8] = []
             var isClosed = false
+            /// By ALPN, where TLS is spoken.
+            var negotiatedProtocol: String?
         }
         let state = Mutex(State())
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             let bytes = unwrapInboundIn(data)
             state.withLock { $0.bytes.append(contentsOf: bytes.readableBytesView) }
+        }
+
+        func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+            if case .handshakeCompleted(let negotiated)? = event as? TLSUserEvent {
+                state.withLock { $0.negotiatedProtocol = negotiated }
+            }
         }
 
         func channelInactive(context: ChannelHandlerContext) {
@@ -35,10 +45,18 @@ final class RawSocket: Sendable {
         self.state = state
     }
 
-    static func connect(port: Int) async throws -> RawSocket {
+    static func connect(port: Int, securedBy context: NIOSSLContext? = nil) async throws -> RawSocket {
         let inbox = Inbox()
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .channelInitializer { channel in channel.pipeline.addHandler(inbox) }
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let operations = channel.pipeline.syncOperations
+                    if let context {
+                        try operations.addHandler(NIOSSLClientHandler(context: context, serverHostname: nil))
+                    }
+                    try operations.addHandler(inbox)
+                }
+            }
             .connect(host: "127.0.0.1", port: port).get()
         return RawSocket(channel: channel, state: inbox)
     }
@@ -57,6 +75,8 @@ final class RawSocket: Sendable {
     }
 
     var received: [UInt8] { state.state.withLock { $0.bytes } }
+
+    var negotiatedProtocol: String? { state.state.withLock { $0.negotiatedProtocol } }
 
     var isClosed: Bool { state.state.withLock { $0.isClosed } }
 

@@ -16,6 +16,11 @@ public final class TestAuthority: Sendable {
     public struct Identity: Hashable, Sendable {
         public let certificateFile: String
         public let keyFile: String
+
+        public init(certificateFile: String, keyFile: String) {
+            self.certificateFile = certificateFile
+            self.keyFile = keyFile
+        }
     }
 
     public let directory: String
