@@ -217,6 +217,17 @@ extension TestNode {
         try await plain.expectNothingCame()
     }
 
+    /// A hello of TLS from who dials, an alert from who listens; anything else is no TLS.
+    @Test(arguments: [
+        ([0x16, 0x03, 0x01], true), ([0x15, 0x03], true), ([0x16, 0x04], false), ([0x14, 0x03], false),
+    ])
+    func beginningsOfTLS(bytes: [UInt8], isTLS: Bool) throws {
+        var decoder = FrameDecoder(maximumPayloadBytes: 100)
+        bytes.withUnsafeBytes { decoder.append($0) }
+        let error = #expect(throws: FrameError.self) { try decoder.next() }
+        #expect(error?.description.contains("speaks TLS") == isTLS)
+    }
+
     /// Strangers without TLS leave nothing behind and cannot fill the log.
     @Test func manyPlaintextStrangers() async throws {
         let authority = try TestAuthority()
