@@ -21,6 +21,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -40,9 +41,19 @@ let package = Package(
             swiftSettings: settings
         ),
         .target(
+            name: "TransportSecurity",
+            dependencies: [
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOTLS", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
             name: "PeerTransport",
             dependencies: [
-                "ConsensusTypes", "CHoldfastChecksum",
+                "ConsensusTypes", "CHoldfastChecksum", "TransportSecurity",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
@@ -77,7 +88,7 @@ let package = Package(
         .target(
             name: "EtcdAPI",
             dependencies: [
-                "ConsensusTypes", "KeyValueCore", "ReplicaRuntime",
+                "ConsensusTypes", "KeyValueCore", "TransportSecurity", "ReplicaRuntime",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -120,8 +131,8 @@ let package = Package(
         .executableTarget(
             name: "HoldfastCommand",
             dependencies: [
-                "ConsensusTypes", "KeyValueCore", "WriteAheadLog", "PeerTransport", "ReplicaRuntime",
-                "EtcdAPI", "HoldfastSimulation", "HoldfastChaos",
+                "ConsensusTypes", "KeyValueCore", "WriteAheadLog", "TransportSecurity", "PeerTransport",
+                "ReplicaRuntime", "EtcdAPI", "HoldfastSimulation", "HoldfastChaos",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -136,6 +147,8 @@ let package = Package(
             dependencies: [
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "NIOTLS", package: "swift-nio"),
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(
@@ -157,9 +170,10 @@ let package = Package(
         .testTarget(
             name: "PeerTransportTests",
             dependencies: [
-                "ConsensusTypes", "CHoldfastChecksum", "PeerTransport", "TestSupport",
+                "ConsensusTypes", "CHoldfastChecksum", "TransportSecurity", "PeerTransport", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings
@@ -167,8 +181,9 @@ let package = Package(
         .testTarget(
             name: "EtcdAPITests",
             dependencies: [
-                "ConsensusTypes", "KeyValueCore", "ReplicaRuntime", "EtcdAPI", "EtcdClient",
-                "TestSupport",
+                "ConsensusTypes", "KeyValueCore", "TransportSecurity", "ReplicaRuntime", "EtcdAPI",
+                "EtcdClient", "TestSupport",
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHPACK", package: "swift-nio-http2"),

@@ -1,5 +1,7 @@
-/// One `http://host:port`, as etcd's flags take it.
+/// One `http://host:port` or `https://host:port`, as etcd's flags take it.
 struct ClusterURL: Hashable {
+    /// Whether TLS is spoken there.
+    let isSecure: Bool
     let host: String
     let port: Int
 
@@ -7,15 +9,15 @@ struct ClusterURL: Hashable {
     init(_ text: String, flag: String) throws {
         func failure(_ reason: String) -> CommandFailure {
             CommandFailure(
-                message: "\(flag): '\(text)' \(reason); write it as http://127.0.0.1:2379", exitCode: 64)
-        }
-        if text.hasPrefix("https://") {
-            throw CommandFailure(
-                message: "\(flag): '\(text)' asks for TLS, which this version does not offer; use http://",
+                message:
+                    "\(flag): '\(text)' \(reason); write it as http://127.0.0.1:2379 or https://127.0.0.1:2379",
                 exitCode: 64)
         }
-        guard text.hasPrefix("http://") else { throw failure("is not an http:// address") }
-        var rest = text.dropFirst("http://".count)
+        isSecure = text.hasPrefix("https://")
+        guard isSecure || text.hasPrefix("http://") else {
+            throw failure("is not an http:// or https:// address")
+        }
+        var rest = text.dropFirst(isSecure ? "https://".count : "http://".count)
         if rest.hasSuffix("/") { rest = rest.dropLast() }
         guard let colon = rest.lastIndex(of: ":") else { throw failure("has no port") }
         guard let port = Int(rest[rest.index(after: colon)...]), (0...65_535).contains(port) else {
@@ -29,7 +31,13 @@ struct ClusterURL: Hashable {
     }
 
     var text: String {
-        host.contains(":") ? "http://[\(host)]:\(port)" : "http://\(host):\(port)"
+        (isSecure ? "https://" : "http://") + (host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)")
+    }
+
+    /// Nobody else's machine can reach it.
+    var isLoopback: Bool {
+        host == "localhost" || host == "::1"
+            || host.hasPrefix("127.") && host.allSatisfy { $0 == "." || $0.isNumber }
     }
 
     /// A comma-separated list of at least one address.

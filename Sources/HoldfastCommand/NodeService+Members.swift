@@ -25,10 +25,13 @@ extension NodeService {
         let name = information?.name ?? ""
         return MemberInfo(
             id: id.rawValue, name: name.isEmpty ? announced.name : name,
-            peerURLs: information?.peerAddresses.map { "http://\($0)" } ?? [],
+            peerURLs: information?.peerAddresses.map { peerScheme + "\($0)" } ?? [],
             clientURLs: announced.clientURLs.isEmpty ? information?.clientURLs ?? [] : announced.clientURLs,
             isLearner: membership.learners.contains(id))
     }
+
+    /// All nodes of a cluster speak the same.
+    private var peerScheme: String { options.peerSecurity == .plaintext ? "http://" : "https://" }
 
     /// Only a member itself knows where clients reach it, and one that was added has its name from its start.
     private func announcement(of id: NodeID) -> Announcement {
@@ -127,7 +130,10 @@ extension NodeService {
         guard !texts.isEmpty else { throw .invalidURLs }
         var urls: [ClusterURL] = []
         for text in texts {
-            guard let url = try? ClusterURL(text, flag: "peerURLs") else { throw .invalidURLs }
+            // All nodes speak TLS, or none.
+            guard let url = try? ClusterURL(text, flag: "peerURLs"),
+                url.isSecure == (options.peerSecurity != .plaintext)
+            else { throw .invalidURLs }
             urls.append(url)
         }
         return urls

@@ -1,6 +1,8 @@
 import ArgumentParser
 import ConsensusTypes
+import EtcdAPI
 import Logging
+import PeerTransport
 import ReplicaRuntime
 import WriteAheadLog
 
@@ -103,6 +105,9 @@ struct ServeCommand: ParsableCommand {
     @Flag(help: .hidden)
     var exitWithParent = false
 
+    @OptionGroup(title: "TLS")
+    var security: SecurityOptions
+
     enum InitialClusterState: String, ExpressibleByArgument {
         case new, existing
     }
@@ -129,6 +134,7 @@ struct ServeCommand: ParsableCommand {
                 exitCode: 64)
         }
         let listenClient = try ClusterURL.list(listenClientUrls, flag: "--listen-client-urls")
+        let listenPeer = try ClusterURL.list(listenPeerUrls, flag: "--listen-peer-urls")
         let advertiseClient = try advertiseClientUrls.map {
             try ClusterURL.list($0, flag: "--advertise-client-urls")
         }
@@ -171,8 +177,10 @@ struct ServeCommand: ParsableCommand {
             joinsExisting: initialClusterState == .existing, acceptsDataLoss: acceptDataLoss,
             listenClientURLs: listenClient,
             advertiseClientURLs: advertiseClient ?? listenClient,
-            listenPeerURLs: try ClusterURL.list(listenPeerUrls, flag: "--listen-peer-urls"),
-            readsUnderLease: leaseReads, replicaSettings: settings, logOptions: logOptions,
+            listenPeerURLs: listenPeer, readsUnderLease: leaseReads,
+            clientSecurity: try security.clientSecurity(listenClient),
+            peerSecurity: try security.peerSecurity(listenPeer + cluster.members.flatMap(\.peerURLs)),
+            replicaSettings: settings, logOptions: logOptions,
             quotaBytes: quotaBackendBytes == 0 ? 2 << 30 : quotaBackendBytes,
             maximumRequestSizeBytes: maxRequestBytes, maximumTransactionOperations: maxTxnOps,
             logLevel: level)
@@ -200,6 +208,8 @@ struct ServeOptions {
     let advertiseClientURLs: [ClusterURL]
     let listenPeerURLs: [ClusterURL]
     let readsUnderLease: Bool
+    let clientSecurity: ClientSecurity
+    let peerSecurity: PeerSecurity
     let replicaSettings: ReplicaSettings
     let logOptions: WriteAheadLogOptions
     let quotaBytes: Int

@@ -6,6 +6,7 @@ import NIOCore
 import NIOPosix
 import PeerTransport
 import ReplicaRuntime
+import TransportSecurity
 import struct SystemPackage.FilePath
 
 #if canImport(Glibc)
@@ -88,6 +89,8 @@ private final class RunningNode: @unchecked Sendable {
         {
             try requireFree(url, flag: flag)
         }
+        try requireUsableCertificates()
+        warnOfPlaintext()
         try loop.submit { [self] in try makeNode() }.wait()
         do {
             try loop.flatSubmit { [self] in node.start() }.wait()
@@ -103,12 +106,37 @@ private final class RunningNode: @unchecked Sendable {
         }
     }
 
+    private func requireUsableCertificates() throws {
+        do throws(TLSError) {
+            try options.peerSecurity.requireUsable()
+        } catch {
+            throw CommandFailure(
+                message: "--peer-cert-file, --peer-key-file, --peer-trusted-ca-file: \(error)")
+        }
+        do throws(TLSError) {
+            try options.clientSecurity.requireUsable()
+        } catch {
+            throw CommandFailure(message: "--cert-file, --key-file, --trusted-ca-file: \(error)")
+        }
+    }
+
+    private func warnOfPlaintext() {
+        for (urls, whose) in [(options.listenClientURLs, "clients"), (options.listenPeerURLs, "nodes")] {
+            for url in urls where !url.isSecure && !url.isLoopback {
+                logger.warning(
+                    "\(url.text) takes \(whose) in plaintext: whoever reaches it can read and change everything; use https:// or a network that you trust"
+                )
+            }
+        }
+    }
+
     private func makeNode() throws {
         var nodeOptions = ReplicaNodeOptions(
             nodeID: options.ownMember.id, name: options.ownMember.name,
             clusterID: ClusterID(options.cluster.clusterID), membership: try options.cluster.membership,
             network: SocketNetwork(
-                listeningOn: options.listenPeerURLs.map { ListenAddress(host: $0.host, port: $0.port) }),
+                listeningOn: options.listenPeerURLs.map { ListenAddress(host: $0.host, port: $0.port) },
+                security: options.peerSecurity),
             dataDirectory: FilePath(options.dataDirectory))
         nodeOptions.joinsCluster = options.joinsExisting
         nodeOptions.routes = options.peerRoutes.addresses(in: options.cluster)
@@ -159,7 +187,11 @@ private final class RunningNode: @unchecked Sendable {
             logger: logger, startedAtSeconds: Int64(time(nil)))
         self.server = server
         let listening = options.listenClientURLs.map { url in
-            server.start(host: url.host, port: url.port).map { _ in }.flatMapErrorThrowing { error in
+            server.start(
+                host: url.host, port: url.port, security: url.isSecure ? options.clientSecurity : .plaintext
+            ).map { _ in }.flatMapErrorThrowing { error in
+                // The certificates' own error names the file.
+                if error is TLSError { throw error }
                 throw ListenFailure(url: url, flag: "--listen-client-urls", reason: ListenFailure.text(error))
             }
         }

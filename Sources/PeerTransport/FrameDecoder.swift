@@ -118,7 +118,10 @@ struct FrameDecoder {
     private mutating func takePreamble() throws(FrameError) -> Bool {
         let available = min(remaining, Self.preamble.count)
         guard storage[offset..<offset + available].elementsEqual(Self.preamble[..<available]) else {
-            throw FrameError(description: "the connection does not begin as one between Holdfast nodes does")
+            throw FrameError(
+                description: Self.beginsTLS(storage[offset..<offset + available])
+                    ? "the other side speaks TLS, this side plaintext; use https:// on both or on neither"
+                    : "the connection does not begin as one between Holdfast nodes does")
         }
         guard available == Self.preamble.count else {
             return false
@@ -126,6 +129,12 @@ struct FrameDecoder {
         offset += available
         hasPreamble = true
         return true
+    }
+
+    /// A record of a TLS handshake or alert.
+    private static func beginsTLS(_ bytes: ArraySlice<UInt8>) -> Bool {
+        guard let first = bytes.first, first == 0x15 || first == 0x16 else { return false }
+        return bytes.count < 2 || bytes[bytes.startIndex + 1] == 0x03
     }
 
     /// Room for a large frame, once, where growing would copy it again and again.

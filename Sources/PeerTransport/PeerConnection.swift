@@ -1,5 +1,6 @@
 import ConsensusTypes
 import NIOCore
+import TransportSecurity
 
 /// One TCP connection, at the end of its channel's pipeline: bytes to frames, and its stage of life.
 final class PeerConnection: ChannelInboundHandler {
@@ -145,8 +146,23 @@ final class PeerConnection: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        transport.logger.debug("the connection with \(remoteDescription) failed: \(error)")
-        close()
+        guard let failure = error as? TLSError else {
+            transport.logger.debug("the connection with \(remoteDescription) failed: \(error)")
+            close()
+            return
+        }
+        guard !isClosed else { return }
+        switch (stage, failure) {
+        case (.awaitingWelcome(let link), _):
+            link.reportFailure(failure.description, isFault: true)
+            close()
+        case (_, .closedDuringHandshake), (_, .closedAfterHandshake):
+            // Whoever looks whether the port is open does this.
+            transport.logger.debug("\(remoteDescription): \(failure)")
+            close()
+        default:
+            fail(failure.description)
+        }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

@@ -272,7 +272,7 @@ final class PeerLink {
         transport.delegate?.transport(peerStopped: peer)
     }
 
-    private func reportFailure(_ reason: String, isFault: Bool) {
+    func reportFailure(_ reason: String, isFault: Bool) {
         guard lastFailure != reason else {
             return
         }

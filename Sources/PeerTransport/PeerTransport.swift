@@ -2,6 +2,7 @@ import ConsensusTypes
 import Logging
 import NIOCore
 import NIOPosix
+import TransportSecurity
 
 /// Framed links between this node and its peers, all on one event loop: bytes in, bytes out.
 ///
@@ -19,10 +20,13 @@ public final class PeerTransport {
     /// Unique to this start of this process: peers know a restart by it.
     public let incarnation: UInt64
     public let limits: PeerTransportLimits
+    public let security: PeerSecurity
     public weak var delegate: (any PeerTransportDelegate)?
 
     let logger: Logger
     let allocator = ByteBufferAllocator()
+    /// From the start on, where links are secured.
+    private(set) var certificates: CertificateStore?
     private var links: [NodeID: PeerLink] = [:]
     /// The same links, sorted by node.
     private var sortedLinks: [PeerLink] = []
@@ -47,7 +51,8 @@ public final class PeerTransport {
     ///     know it.
     public init(
         loop: any EventLoop, nodeID: NodeID, clusterID: ClusterID, incarnation: UInt64, peers: [PeerAddress],
-        limits: PeerTransportLimits = PeerTransportLimits(), logger: Logger
+        limits: PeerTransportLimits = PeerTransportLimits(), security: PeerSecurity = .plaintext,
+        logger: Logger
     ) {
         loop.preconditionInEventLoop()
         if let problem = limits.problem {
@@ -58,6 +63,7 @@ public final class PeerTransport {
         self.clusterID = clusterID
         self.incarnation = incarnation
         self.limits = limits
+        self.security = security
         self.logger = logger
         setLinks(peers)
     }
@@ -71,7 +77,16 @@ public final class PeerTransport {
         precondition(!isStarted && !isShutDown, "a peer transport is started once")
         isStarted = true
         let promise = loop.makePromise(of: [SocketAddress].self)
-        listen(addresses[...], promise)
+        do throws(TLSError) {
+            if let files = security.certificateFiles {
+                certificates = try CertificateStore(
+                    files, for: .peers,
+                    reloadIntervalMilliseconds: limits.certificateReloadIntervalMilliseconds, logger: logger)
+            }
+            listen(addresses[...], promise)
+        } catch {
+            shutdown().whenComplete { _ in promise.fail(PeerTransportError.notSecure(error)) }
+        }
         return promise.futureResult
     }
 

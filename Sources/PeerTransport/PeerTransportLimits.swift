@@ -23,6 +23,8 @@ public struct PeerTransportLimits: Hashable, Sendable {
     public var removedRedialDelayMilliseconds = 5_000
     /// A link that lasted for less than this is not dialled again at once when it breaks.
     public var stableLinkMilliseconds = 1_000
+    /// A new link reads the certificates again if they were not read for this long.
+    public var certificateReloadIntervalMilliseconds = 5_000
 
     public init() {}
 
@@ -52,6 +54,9 @@ public struct PeerTransportLimits: Hashable, Sendable {
             || maximumRedialDelayMilliseconds < minimumRedialDelayMilliseconds
         {
             return "the redial delay must start at 1 ms or more and not exceed its maximum"
+        }
+        if certificateReloadIntervalMilliseconds < 0 {
+            return "the certificates cannot be read again before they were read"
         }
         if removedRedialDelayMilliseconds < 1 {
             return "the pause after a removal must be at least 1 ms"

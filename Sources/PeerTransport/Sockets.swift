@@ -17,6 +17,7 @@ extension PeerTransport {
             .connectTimeout(.milliseconds(Int64(limits.connectTimeoutMilliseconds)))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    try transport.value.certificates?.secureDialled(channel, host: address.host)
                     let connection = PeerConnection(transport: transport.value, stage: .connecting)
                     try channel.pipeline.syncOperations.addHandler(connection)
                 }
@@ -38,6 +39,7 @@ extension PeerTransport {
             .childChannelOption(.recvAllocator, value: Self.receiveAllocator)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    try transport.value.certificates?.secureAccepted(channel)
                     let connection = PeerConnection(transport: transport.value, stage: .awaitingHello)
                     try channel.pipeline.syncOperations.addHandler(connection)
                     transport.value.accept(connection)

@@ -60,10 +60,15 @@ public protocol NodeNetwork: Sendable {
 public struct SocketNetwork: NodeNetwork {
     public var listeners: [ListenAddress]
     public var limits: PeerTransportLimits
+    public var security: PeerSecurity
 
-    public init(listeningOn listeners: [ListenAddress], limits: PeerTransportLimits = PeerTransportLimits()) {
+    public init(
+        listeningOn listeners: [ListenAddress], limits: PeerTransportLimits = PeerTransportLimits(),
+        security: PeerSecurity = .plaintext
+    ) {
         self.listeners = listeners
         self.limits = limits
+        self.security = security
     }
 
     public func makeTransport(
@@ -72,7 +77,8 @@ public struct SocketNetwork: NodeNetwork {
         SocketTransport(
             PeerTransport(
                 loop: loop, nodeID: start.nodeID, clusterID: start.clusterID,
-                incarnation: start.incarnation, peers: start.peers, limits: limits, logger: logger),
+                incarnation: start.incarnation, peers: start.peers, limits: limits, security: security,
+                logger: logger),
             listeners: listeners)
     }
 }

@@ -15,7 +15,7 @@ final class TestServer: Sendable {
     private let service: NIOLoopBound<InMemoryService>
     private let core: NIOLoopBound<ServerCore>
 
-    private init(limits: ServerLimits) async throws {
+    private init(limits: ServerLimits, security: ClientSecurity) async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let eventLoop = group.next()
         let (server, service, core) = try await eventLoop.submit {
@@ -32,7 +32,12 @@ final class TestServer: Sendable {
         self.server = server
         self.service = service
         self.core = core
-        port = try await server.start(host: "127.0.0.1", port: FreePorts.take()).port!
+        do {
+            port = try await server.start(host: "127.0.0.1", port: FreePorts.take(), security: security).port!
+        } catch {
+            try? await group.shutdownGracefully()
+            throw error
+        }
     }
 
     /// Clients in tests wait for their turn on a busy machine; a server that is not tested for its patience
@@ -46,9 +51,10 @@ final class TestServer: Sendable {
 
     /// Runs a test against a fresh server.
     static func run(
-        limits: ServerLimits = TestServer.patientLimits, _ body: (TestServer) async throws -> Void
+        limits: ServerLimits = TestServer.patientLimits, security: ClientSecurity = .plaintext,
+        _ body: (TestServer) async throws -> Void
     ) async throws {
-        let server = try await TestServer(limits: limits)
+        let server = try await TestServer(limits: limits, security: security)
         do {
             try await body(server)
         } catch {

@@ -58,6 +58,36 @@ import Testing
         }
     }
 
+    /// A node whose certificate another authority signed neither leads nor follows.
+    @Test func nodesWithCertificatesElectAndStrangersStayOut() async throws {
+        try await Self.withDirectory { directory in
+            let (authority, other) = (try TestAuthority(), try TestAuthority(named: "Other"))
+            var configurations = try Self.configurations(directory)
+            for position in configurations.indices {
+                let signer = position < 2 ? authority : other
+                let identity = try signer.issue(configurations[position].name)
+                configurations[position].security = .mutualTLS(
+                    certificateFile: identity.certificateFile, keyFile: identity.keyFile,
+                    trustFile: signer.trustFile)
+            }
+            // The first start asks all three, so the third has had a good certificate once.
+            let stranger = configurations[2].security
+            let identity = try authority.issue("third")
+            configurations[2].security = .mutualTLS(
+                certificateFile: identity.certificateFile, keyFile: identity.keyFile,
+                trustFile: authority.trustFile)
+            let first = try configurations.map { try LeaderElection(named: "test", $0) }
+            _ = try await whileRunning(first) { try await first.leader() }
+            configurations[2].security = stranger
+            let elections = try configurations.map { try LeaderElection(named: "test", $0) }
+            try await whileRunning(elections) {
+                let (leader, _) = try await elections.leader()
+                #expect(leader < 2)
+                #expect(elections[2].leadership == .unknown)
+            }
+        }
+    }
+
     @Test func aPortThatIsTakenIsSaid() async throws {
         try await Self.withDirectory { directory in
             var configuration = try Self.configurations(directory)[0]

@@ -48,6 +48,10 @@ import Testing
         #expect(Self.field { $0.heartbeatIntervalMilliseconds = 0 } == "electionTimeoutMilliseconds")
         #expect(Self.field { $0.electionTimeoutMilliseconds = 499 } == "electionTimeoutMilliseconds")
         #expect(Self.field { $0.resignationPauseMilliseconds = -1 } == "resignationPauseMilliseconds")
+        #expect(
+            Self.field {
+                $0.security = .mutualTLS(certificateFile: "/a.pem", keyFile: "/a.key", trustFile: "/ca.pem")
+            } == "security")
         #expect(Self.field { $0.minimumVoters = 0 } == "minimumVoters")
         #expect(Self.field { $0.evictAfterMilliseconds = 1_000 } == "evictAfterMilliseconds")
         #expect(

@@ -2,6 +2,7 @@ import ConsensusTypes
 import Logging
 import NIOCore
 import Testing
+import TransportSecurity
 
 @testable import PeerTransport
 

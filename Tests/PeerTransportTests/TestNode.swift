@@ -125,7 +125,7 @@ struct TestNode: Sendable {
 
     static func start(
         _ id: UInt64, incarnation: UInt64 = 1, cluster: ClusterID = cluster, port: Int? = nil,
-        limits: PeerTransportLimits = fastLimits
+        limits: PeerTransportLimits = fastLimits, security: PeerSecurity = .plaintext
     ) async throws -> TestNode {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let log = LogRecorder()
@@ -133,7 +133,7 @@ struct TestNode: Sendable {
         let (parts, started) = try await loop.submit {
             let transport = PeerTransport(
                 loop: loop, nodeID: NodeID(id), clusterID: cluster, incarnation: incarnation, peers: [],
-                limits: limits, logger: log.logger)
+                limits: limits, security: security, logger: log.logger)
             let recorder = Recorder()
             transport.delegate = recorder
             let started = transport.start(listeningOn: [ListenAddress(host: "127.0.0.1", port: chosenPort)])

@@ -38,7 +38,24 @@ extension ProcessTests {
                 (["serve", "--nonsense"], "--nonsense"),
                 (["serve", "--name"], "--name"),
                 (["serve", "--listen-client-urls", "ftp://127.0.0.1:1"], "--listen-client-urls"),
-                (["serve", "--listen-client-urls", "https://127.0.0.1:1"], "TLS"),
+                (["serve", "--listen-client-urls", "https://127.0.0.1:1"], "--cert-file"),
+                (["serve", "--cert-file", "c", "--key-file", "k"], "https://"),
+                (["serve", "--client-cert-auth"], "https://"),
+                (
+                    [
+                        "serve", "--listen-client-urls", "https://127.0.0.1:1", "--cert-file", "c",
+                        "--key-file",
+                        "k", "--client-cert-auth",
+                    ], "--trusted-ca-file"
+                ),
+                (["serve", "--listen-peer-urls", "https://127.0.0.1:1"], "both http:// and https://"),
+                (
+                    [
+                        "serve", "--listen-peer-urls", "https://127.0.0.1:1",
+                        "--initial-advertise-peer-urls", "https://127.0.0.1:1", "--peer-cert-file", "c",
+                    ], "--peer-trusted-ca-file"
+                ),
+                (["serve", "--peer-cert-file", "c"], "https://"),
                 (["serve", "--listen-client-urls", "http://127.0.0.1"], "port"),
                 (["serve", "--listen-client-urls", "http://127.0.0.1:99999"], "99999"),
                 (["serve", "--listen-client-urls", ""], "--listen-client-urls"),

@@ -14,7 +14,11 @@ enum Architecture {
         ("ByzantineCore", ["ConsensusTypes"]),
         ("KeyValueCore", ["ConsensusTypes"]),
         ("WriteAheadLog", ["ConsensusTypes", "CHoldfastChecksum", "SystemPackage"] + system),
-        ("PeerTransport", ["ConsensusTypes", "CHoldfastChecksum", "Logging"] + sockets + system),
+        ("TransportSecurity", ["Logging", "NIOTLS", "NIOSSL"] + sockets + system),
+        (
+            "PeerTransport",
+            ["ConsensusTypes", "CHoldfastChecksum", "TransportSecurity", "Logging"] + sockets + system
+        ),
         (
             "ReplicaRuntime",
             [
@@ -25,13 +29,14 @@ enum Architecture {
         (
             "Holdfast",
             [
-                "ConsensusTypes", "RaftCore", "WriteAheadLog", "PeerTransport", "ReplicaRuntime", "Logging",
-                "Metrics", "ServiceLifecycle", "SystemPackage",
+                "ConsensusTypes", "RaftCore", "WriteAheadLog", "TransportSecurity", "PeerTransport",
+                "ReplicaRuntime", "Logging", "Metrics", "ServiceLifecycle", "SystemPackage",
             ] + sockets + system
         ),
         (
             "EtcdAPI",
-            ["ConsensusTypes", "KeyValueCore", "ReplicaRuntime", "Logging"] + sockets + http + system
+            ["ConsensusTypes", "KeyValueCore", "TransportSecurity", "ReplicaRuntime", "Logging"] + sockets
+                + http + system
         ),
         ("EtcdClient", ["EtcdAPI", "Logging"] + sockets + http + system),
         (
@@ -50,8 +55,8 @@ enum Architecture {
         (
             "HoldfastCommand",
             [
-                "ConsensusTypes", "KeyValueCore", "WriteAheadLog", "PeerTransport", "ReplicaRuntime",
-                "EtcdAPI",
+                "ConsensusTypes", "KeyValueCore", "WriteAheadLog", "TransportSecurity", "PeerTransport",
+                "ReplicaRuntime", "EtcdAPI",
                 "EtcdClient", "HoldfastSimulation", "HoldfastChaos", "ArgumentParser", "Logging",
                 "SystemPackage",
             ] + sockets + http + system

@@ -52,6 +52,23 @@ import Testing
         #expect(functions.map(\.bodyLineCount) == [1, 3, 0])
     }
 
+    @Test func publicNamesAreDocumented() {
+        let sample = file(
+            """
+            /// A type.
+            public struct A: Hashable {
+                public let bare: Int
+                /// A method.
+                @inlinable
+                public static func told() {}
+                public var description: String { "" }
+                public private(set) var alsoBare = 1
+                let inner = 2
+            }
+            """)
+        #expect(StyleRules.undocumented(sample).map(\.line) == [3, 8])
+    }
+
     // MARK: - Imports
 
     @Test(arguments: ["RaftCore", "WriteAheadLog", "NIOCore", "Foundation", "Logging"])

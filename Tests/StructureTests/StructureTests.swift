@@ -50,6 +50,12 @@ import Testing
         #expect(found.isEmpty, "\(found.text)")
     }
 
+    @Test func whatTheLibraryOffersIsDocumented() {
+        let library = sources.filter { $0.target == "Holdfast" }
+        let found = library.flatMap(StyleRules.undocumented)
+        #expect(library.count > 10 && found.isEmpty, "\(found.text)")
+    }
+
     @Test func filesAndFunctionsAreShort() {
         let found = sources.flatMap(StyleRules.sizes)
         #expect(found.isEmpty, "\(found.text)")

@@ -55,6 +55,27 @@ enum StyleRules {
         }
     }
 
+    /// What users of a library see, beyond what protocols of the standard library ask for.
+    static func undocumented(_ file: SourceFile) -> [Violation] {
+        let exempt: Set<String> = [
+            "description", "hash", "=", "<", "Element", "Failure", "Iterator", "makeAsyncIterator", "next",
+        ]
+        let kinds: Set<String> = [
+            "func", "var", "let", "struct", "class", "enum", "actor", "protocol", "init", "typealias",
+            "subscript",
+        ]
+        return file.tokens.indices.compactMap { index in
+            guard file.text(index) == "public",
+                let kind = (index + 1..<index + 8).first(where: { kinds.contains(file.text($0)) })
+            else { return nil }
+            let name = file.text(kind) == "init" ? "init" : file.text(kind + 1)
+            let line = file.tokens[index].line
+            guard !exempt.contains(name), !file.hasComment(at: line) else { return nil }
+            return Violation(
+                path: file.path, line: line, reason: "\(name) is public and has no documentation")
+        }
+    }
+
     static func forbidden(_ file: SourceFile) -> [Violation] {
         guard !file.isGenerated else {
             return []

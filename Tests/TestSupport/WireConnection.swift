@@ -1,5 +1,7 @@
 import NIOCore
 import NIOPosix
+import NIOSSL
+import NIOTLS
 import Synchronization
 
 /// Bytes to and from a port without any protocol, to say what no client would.
@@ -13,12 +15,20 @@ public final class WireConnection: Sendable {
         struct State {
             var bytes: [UInt8] = []
             var isClosed = false
+            /// By ALPN, where TLS is spoken.
+            var negotiatedProtocol: String?
         }
         let state = Mutex(State())
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             let bytes = unwrapInboundIn(data)
             state.withLock { $0.bytes.append(contentsOf: bytes.readableBytesView) }
+        }
+
+        func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+            if case .handshakeCompleted(let negotiated)? = event as? TLSUserEvent {
+                state.withLock { $0.negotiatedProtocol = negotiated }
+            }
         }
 
         func channelInactive(context: ChannelHandlerContext) {
@@ -35,10 +45,20 @@ public final class WireConnection: Sendable {
         self.state = state
     }
 
-    public static func connect(port: Int) async throws -> WireConnection {
+    public static func connect(
+        port: Int, securedBy context: NIOSSLContext? = nil
+    ) async throws -> WireConnection {
         let inbox = Inbox()
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .channelInitializer { channel in channel.pipeline.addHandler(inbox) }
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let operations = channel.pipeline.syncOperations
+                    if let context {
+                        try operations.addHandler(NIOSSLClientHandler(context: context, serverHostname: nil))
+                    }
+                    try operations.addHandler(inbox)
+                }
+            }
             .connect(host: "127.0.0.1", port: port).get()
         return WireConnection(channel: channel, state: inbox)
     }
@@ -64,6 +84,8 @@ public final class WireConnection: Sendable {
     public var received: [UInt8] { state.state.withLock { $0.bytes } }
 
     public var receivedCount: Int { state.state.withLock { $0.bytes.count } }
+
+    public var negotiatedProtocol: String? { state.state.withLock { $0.negotiatedProtocol } }
 
     public var isClosed: Bool { state.state.withLock { $0.isClosed } }
 

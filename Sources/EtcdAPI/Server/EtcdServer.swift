@@ -1,6 +1,7 @@
 import Logging
 import NIOCore
 import NIOPosix
+import TransportSecurity
 
 /// The client port: etcd's gRPC API over HTTP/2, and `/health`, `/version` and `/metrics` over HTTP/1.1, told
 /// apart by the first bytes of a connection.
@@ -8,6 +9,8 @@ import NIOPosix
 /// Everything runs on one event loop, which must be the one that the service lives on.
 public final class EtcdServer: Sendable {
     public let eventLoop: any EventLoop
+    private let limits: ServerLimits
+    private let logger: Logger
     private let core: NIOLoopBound<ServerCore>
     private let listeners: NIOLoopBoundBox<[any Channel]>
 
@@ -20,6 +23,8 @@ public final class EtcdServer: Sendable {
         logger: Logger, startedAtSeconds: Int64 = 0
     ) {
         self.eventLoop = eventLoop
+        self.limits = limits
+        self.logger = logger
         core = NIOLoopBound(
             ServerCore(
                 service: service, eventLoop: eventLoop, limits: limits, logger: logger,
@@ -32,10 +37,19 @@ public final class EtcdServer: Sendable {
     var coreForTests: ServerCore { core.value }
 
     /// Serves one more address; port 0 lets the system choose. Answers with the address that was bound, or
-    /// with the system's error where that failed (for one, the port is in use).
-    public func start(host: String, port: Int) -> EventLoopFuture<SocketAddress> {
+    /// with the system's error where that failed (for one, the port is in use), or with a
+    /// ``TransportSecurity/TLSError``.
+    public func start(
+        host: String, port: Int, security: ClientSecurity = .plaintext
+    ) -> EventLoopFuture<SocketAddress> {
         let core = core
         let listeners = listeners
+        let certificates: CertificateStore?
+        do throws(TLSError) {
+            certificates = try makeStore(security)
+        } catch {
+            return eventLoop.makeFailedFuture(error)
+        }
         return ServerBootstrap(group: eventLoop)
             .serverChannelOption(.backlog, value: 1_024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -45,6 +59,7 @@ public final class EtcdServer: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     let core = core.value
                     guard core.hasRoomForConnection() else { throw ServerFull() }
+                    try certificates?.secureAccepted(channel)
                     try channel.pipeline.syncOperations.addHandler(ProtocolDetector(core: core))
                 }
             }
@@ -60,10 +75,19 @@ public final class EtcdServer: Sendable {
             }
     }
 
-    /// Serves one more address; see ``start(host:port:)->EventLoopFuture<SocketAddress>``.
+    /// Serves one more address; see ``start(host:port:security:)->EventLoopFuture<SocketAddress>``.
     @discardableResult
-    public func start(host: String, port: Int) async throws -> SocketAddress {
-        try await start(host: host, port: port).get()
+    public func start(
+        host: String, port: Int, security: ClientSecurity = .plaintext
+    ) async throws -> SocketAddress {
+        try await start(host: host, port: port, security: security).get()
+    }
+
+    private func makeStore(_ security: ClientSecurity) throws(TLSError) -> CertificateStore? {
+        guard let files = security.certificateFiles else { return nil }
+        return try CertificateStore(
+            files, for: .clients, reloadIntervalMilliseconds: limits.certificateReloadIntervalMilliseconds,
+            logger: logger)
     }
 
     /// Takes no more connections and calls, lets open calls end for as long as `gracePeriodMilliseconds`,

@@ -1,6 +1,7 @@
 import NIOCore
 import NIOHTTP1
 import NIOHTTP2
+import TransportSecurity
 
 /// Tells from the first bytes of a connection whether it speaks HTTP/2 or HTTP/1.1, and builds the pipeline
 /// for it.
@@ -73,6 +74,16 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        switch error {
+        case TLSError.closedDuringHandshake, TLSError.closedAfterHandshake:
+            // Whoever looks whether the port is open does this.
+            break
+        case let failure as TLSError:
+            let client = context.channel.remoteAddress.map { "\($0)" } ?? "an unknown address"
+            core.warn("a connection of a client at \(client) is refused: \(failure)")
+        default:
+            break
+        }
         context.close(promise: nil)
     }
 

@@ -1,5 +1,6 @@
 import Logging
 import NIOCore
+import TransportSecurity
 
 /// What all connections of one server share. Lives on one event loop, the service's own.
 final class ServerCore {
@@ -23,6 +24,7 @@ final class ServerCore {
     private var isSweepScheduled = false
     private var leaderlessSweeps = 0
     private var didWarnOfConnections = false
+    private var logLimiter = LogLimiter()
     private(set) var isShuttingDown = false
     private var onEmpty: [() -> Void] = []
 
@@ -59,6 +61,11 @@ final class ServerCore {
                 "client connections are refused", metadata: ["maximum": "\(limits.maximumConnections)"])
         }
         return false
+    }
+
+    /// What clients do can only fill so much of the log.
+    func warn(_ message: @autoclosure () -> String) {
+        logLimiter.warning(message(), to: logger, now: .now())
     }
 
     func add(_ connection: GRPCConnection) {

@@ -55,6 +55,9 @@ public struct ServerLimits: Hashable, Sendable {
     /// How often an idle watch that asked for it is told the current revision.
     public var watchProgressIntervalMilliseconds = 600_000
 
+    /// A new connection to a secured listener reads the certificates again if they were not read for this long.
+    public var certificateReloadIntervalMilliseconds = 5_000
+
     public init() {}
 
     /// The largest message that is read.

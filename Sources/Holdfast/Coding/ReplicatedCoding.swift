@@ -15,8 +15,10 @@ public protocol ReplicatedCoding: Sendable {
 
 /// A value could not be turned into bytes.
 public struct ValueEncodingError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What is wrong with the value, for people.
     public let reason: String
 
+    /// For a coding of one's own.
     public init(reason: String) {
         self.reason = reason
     }
@@ -31,6 +33,7 @@ public struct ValueCoding<Value>: Sendable {
     /// The value that the bytes stand for.
     public let decode: @Sendable (ByteSlice) throws(ByteDecodingError) -> Value
 
+    /// A form of one's own, for types that are not this module's to extend.
     public init(
         encode: @escaping @Sendable (Value) throws(ValueEncodingError) -> [UInt8],
         decode: @escaping @Sendable (ByteSlice) throws(ByteDecodingError) -> Value

@@ -37,9 +37,13 @@ public protocol ReplicatedState: Sendable {
     /// Answers without changing anything. Asked on one node only.
     func answer(_ query: Query) -> Answer
 
+    /// The form of commands, in the log and on the network.
     static var commandCoding: ValueCoding<Command> { get }
+    /// The form in which results are kept for clients that ask again.
     static var resultCoding: ValueCoding<Result> { get }
+    /// The form of queries.
     static var queryCoding: ValueCoding<Query> { get }
+    /// The form of answers to queries.
     static var answerCoding: ValueCoding<Answer> { get }
     /// The form of snapshots.
     static var stateCoding: ValueCoding<Self> { get }
@@ -48,61 +52,76 @@ public protocol ReplicatedState: Sendable {
 // A type's own form goes before JSON where it has both.
 
 extension ReplicatedState where Command: Codable {
+    /// JSON, as the type is `Codable`.
     public static var commandCoding: ValueCoding<Command> { .json }
 }
 
 extension ReplicatedState where Command: ReplicatedCoding {
+    /// The type's own form, which goes before JSON.
     public static var commandCoding: ValueCoding<Command> { .own }
 }
 
 extension ReplicatedState where Command: Codable & ReplicatedCoding {
+    /// The type's own form, which goes before JSON.
     public static var commandCoding: ValueCoding<Command> { .own }
 }
 
 extension ReplicatedState where Result: Codable {
+    /// JSON, as the type is `Codable`.
     public static var resultCoding: ValueCoding<Result> { .json }
 }
 
 extension ReplicatedState where Result: ReplicatedCoding {
+    /// The type's own form, which goes before JSON.
     public static var resultCoding: ValueCoding<Result> { .own }
 }
 
 extension ReplicatedState where Result: Codable & ReplicatedCoding {
+    /// The type's own form, which goes before JSON.
     public static var resultCoding: ValueCoding<Result> { .own }
 }
 
 extension ReplicatedState where Query: Codable {
+    /// JSON, as the type is `Codable`.
     public static var queryCoding: ValueCoding<Query> { .json }
 }
 
 extension ReplicatedState where Query: ReplicatedCoding {
+    /// The type's own form, which goes before JSON.
     public static var queryCoding: ValueCoding<Query> { .own }
 }
 
 extension ReplicatedState where Query: Codable & ReplicatedCoding {
+    /// The type's own form, which goes before JSON.
     public static var queryCoding: ValueCoding<Query> { .own }
 }
 
 extension ReplicatedState where Answer: Codable {
+    /// JSON, as the type is `Codable`.
     public static var answerCoding: ValueCoding<Answer> { .json }
 }
 
 extension ReplicatedState where Answer: ReplicatedCoding {
+    /// The type's own form, which goes before JSON.
     public static var answerCoding: ValueCoding<Answer> { .own }
 }
 
 extension ReplicatedState where Answer: Codable & ReplicatedCoding {
+    /// The type's own form, which goes before JSON.
     public static var answerCoding: ValueCoding<Answer> { .own }
 }
 
 extension ReplicatedState where Self: Codable {
+    /// JSON, as the type is `Codable`.
     public static var stateCoding: ValueCoding<Self> { .json }
 }
 
 extension ReplicatedState where Self: ReplicatedCoding {
+    /// The type's own form, which goes before JSON.
     public static var stateCoding: ValueCoding<Self> { .own }
 }
 
 extension ReplicatedState where Self: Codable & ReplicatedCoding {
+    /// The type's own form, which goes before JSON.
     public static var stateCoding: ValueCoding<Self> { .own }
 }

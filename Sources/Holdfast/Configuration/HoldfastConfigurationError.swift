@@ -7,6 +7,7 @@ public struct HoldfastConfigurationError: Error, Hashable, Sendable, CustomStrin
     /// What is wrong with it, and what would be right.
     public let remedy: String
 
+    /// For configurations of one's own around a ``NodeConfiguration``.
     public init(field: String, value: String, remedy: String) {
         self.field = field
         self.value = value

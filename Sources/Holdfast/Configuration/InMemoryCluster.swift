@@ -17,6 +17,7 @@ public final class InMemoryCluster: Sendable {
         var nodes: [String: Set<NodeID>] = [:]
     }
 
+    /// Without members: each node that is made with it is one more.
     public init() {}
 
     // MARK: Faults
@@ -26,6 +27,7 @@ public final class InMemoryCluster: Sendable {
         forEachPair(first, second) { network.cut($0, $1) }
     }
 
+    /// Ends a cut between two nodes.
     public func heal(_ first: String, _ second: String) {
         forEachPair(first, second) { network.heal($0, $1) }
     }

@@ -26,6 +26,7 @@ extension NodeConfiguration {
                 remedy: "it must be from 0 to 500000; usual clocks drift by less than 200")
         }
         if isInMemory { return ListenAddress(host: "memory", port: 0) }
+        try checkSecurity()
         let own = peers.first { $0.name == name }!
         let listener = try address(
             listenAddress ?? own.address, field: listenAddress == nil ? "peers" : "listenAddress")
@@ -88,9 +89,25 @@ extension NodeConfiguration {
             throw HoldfastConfigurationError(
                 field: field, value: text,
                 remedy: "nodes speak unencrypted, so addresses must be of this machine (127.0.0.1); on a "
-                    + "network that you trust, say security = .plaintext")
-        case .plaintextOnLoopback, .plaintext:
+                    + "network that you trust, say security = .plaintext, on others .mutualTLS")
+        case .plaintextOnLoopback, .plaintext, .mutualTLS:
             return address
+        }
+    }
+
+    var peerSecurity: PeerSecurity {
+        switch security {
+        case .plaintextOnLoopback, .plaintext: .plaintext
+        case .mutualTLS(let certificateFile, let keyFile, let trustFile):
+            .mutualTLS(certificateFile: certificateFile, keyFile: keyFile, trustFile: trustFile)
+        }
+    }
+
+    private func checkSecurity() throws(HoldfastConfigurationError) {
+        do {
+            try peerSecurity.requireUsable()
+        } catch {
+            throw HoldfastConfigurationError(field: "security", value: "\(security)", remedy: "\(error)")
         }
     }
 

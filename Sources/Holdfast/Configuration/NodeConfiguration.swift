@@ -8,6 +8,7 @@ public struct Peer: Hashable, Sendable, CustomStringConvertible {
     /// Where the other members reach it: `host:port`.
     public var address: String
 
+    /// The address is checked, for its form and for what ``NodeConfiguration/security`` allows, by whatever uses it.
     public init(name: String, address: String) {
         self.name = name
         self.address = address
@@ -28,6 +29,12 @@ public struct NodeConfiguration: Sendable {
         case plaintextOnLoopback
         /// Unencrypted over a network: whoever reaches a node's port can read and change everything.
         case plaintext
+        /// TLS 1.3, in which both sides show a certificate. All three files are PEM: this node's certificate with
+        /// what links it to its authority, its key (not encrypted), and the authorities that signed the nodes'
+        /// certificates, each of which must be for the host in the node's address. The files are read again
+        /// while the node runs, so they can be replaced. Whoever has a certificate of these authorities takes
+        /// part: let them sign for nothing else.
+        case mutualTLS(certificateFile: String, keyFile: String, trustFile: String)
     }
 
     /// By which way nodes speak to each other, and where their data lies.
@@ -50,7 +57,9 @@ public struct NodeConfiguration: Sendable {
     public var listenAddress: String?
     /// Keeps clusters apart that could meet on the network: nodes of other clusters are refused.
     public var clusterName = "default"
+    /// How the links between nodes are protected; the same on all of them.
     public var security = Security.plaintextOnLoopback
+    /// Sockets and files, or for tests everything in memory.
     public var transport = Transport.sockets
     /// A node that hears no leader for this long, up to a quarter longer, wants to replace it. Also how long a
     /// leader counts as certain after it was last confirmed.

@@ -30,7 +30,7 @@ struct NodePlan: Sendable {
         let network: any NodeNetwork
         switch configuration.transport {
         case .sockets:
-            network = SocketNetwork(listeningOn: [listener])
+            network = SocketNetwork(listeningOn: [listener], security: configuration.peerSecurity)
         case .inMemory(let memory):
             network = memory.network
             memory.register(node, name: configuration.name)

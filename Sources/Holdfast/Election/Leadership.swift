@@ -6,16 +6,20 @@ import Synchronization
 /// A resource that is used under an election remembers the greatest token it has seen and refuses smaller ones.
 /// Then a leader that was paused, and does not know yet that it has been replaced, can do no harm.
 public struct FencingToken: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    /// The term of the leadership (Raft paper, section 5.1), for whoever stores or sends it.
     public let rawValue: UInt64
 
+    /// A token that was stored or received as a number.
     public init(_ rawValue: UInt64) {
         self.rawValue = rawValue
     }
 
+    /// Reads the number that a token is encoded as.
     public init(from decoder: any Decoder) throws {
         rawValue = try decoder.singleValueContainer().decode(UInt64.self)
     }
 
+    /// As its number.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(rawValue)
@@ -124,6 +128,7 @@ public enum LeadershipState: Hashable, Sendable, CustomStringConvertible {
 /// Leadership was lost while work was done under it. The work has ended; what it did last may have been done
 /// after another node had become the leader, unless the fencing token was checked.
 public struct LeadershipLostError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The token of the leadership that was lost.
     public let fencingToken: FencingToken
 
     public var description: String {
@@ -134,6 +139,7 @@ public struct LeadershipLostError: Error, Hashable, Sendable, CustomStringConver
 
 /// The election has ended on this node, because ``LeaderElection/run()`` has, so this node will not lead.
 public struct ElectionEndedError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The name of the election.
     public let election: String
 
     public var description: String {

@@ -25,6 +25,7 @@ public enum SubmitError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The command was executed, and its result cannot be read.
     case resultUnreadable(String)
 
+    /// Why no answer came.
     public enum UnknownOutcomeReason: String, Hashable, Sendable {
         /// The time was over.
         case timeout
@@ -112,5 +113,6 @@ public struct ReplicatedStateMachineSettings: Hashable, Sendable {
     /// How many more may wait; beyond that ``SubmitError/overloaded`` is thrown at once.
     public var maximumWaitingCommands = 10_000
 
+    /// The defaults that each property states.
     public init() {}
 }

@@ -24,6 +24,7 @@ public final class ReplicatedStateMachine<State: ReplicatedState>: Service, Send
 
     /// Keeps the states of one cluster apart.
     public let name: String
+    /// What it was made with.
     public let settings: ReplicatedStateMachineSettings
     let node: EmbeddedNode<Machine>
     let gate: SubmissionGate

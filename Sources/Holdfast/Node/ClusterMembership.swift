@@ -3,6 +3,7 @@ import ReplicaRuntime
 
 /// One member of a cluster, as the others know it.
 public struct ClusterMember: Hashable, Sendable, CustomStringConvertible {
+    /// What a member does in its cluster.
     public enum Role: String, Hashable, Sendable {
         /// Decides with the others, and may lead.
         case voter
@@ -12,8 +13,11 @@ public struct ClusterMember: Hashable, Sendable, CustomStringConvertible {
         case evicted
     }
 
+    /// As its own ``NodeConfiguration/name`` says.
     public let name: String
+    /// Where the others reach it.
     public let address: String
+    /// What it does at present, as far as this node knows.
     public let role: Role
 
     public var description: String { "\(name) at \(address) (\(role.rawValue))" }

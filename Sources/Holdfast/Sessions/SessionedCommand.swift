@@ -2,8 +2,10 @@ import ConsensusTypes
 
 /// Names one client of a replicated state, by a number that the log gave it. Never used twice.
 public struct SessionNumber: Hashable, Comparable, Sendable, CustomStringConvertible {
+    /// Counted from 1, in the order of the log.
     public let rawValue: UInt64
 
+    /// A number that was read from a log.
     public init(_ rawValue: UInt64) {
         self.rawValue = rawValue
     }
@@ -30,6 +32,7 @@ public enum SessionedCommand: Hashable, Sendable {
         static let execute: UInt8 = 2
     }
 
+    /// What ``decode(_:)`` reads.
     public func encode() -> [UInt8] {
         switch self {
         case .open:
@@ -45,6 +48,7 @@ public enum SessionedCommand: Hashable, Sendable {
         }
     }
 
+    /// Reads what ``encode()`` wrote.
     public static func decode(_ bytes: ByteSlice) throws(ByteDecodingError) -> SessionedCommand {
         var reader = ByteReader(bytes)
         switch try reader.readUInt8() {
@@ -95,6 +99,7 @@ public enum SessionedAnswer: Hashable, Sendable {
         static let resultLost: UInt8 = 6
     }
 
+    /// What ``decode(_:)`` reads.
     public func encode() -> [UInt8] {
         switch self {
         case .result(let bytes):
@@ -115,6 +120,7 @@ public enum SessionedAnswer: Hashable, Sendable {
         }
     }
 
+    /// Reads what ``encode()`` wrote.
     public static func decode(_ bytes: ByteSlice) throws(ByteDecodingError) -> SessionedAnswer {
         var reader = ByteReader(bytes)
         let kind = try reader.readUInt8()

@@ -17,12 +17,14 @@ public struct SessionedMachine<State: ReplicatedState>: StateMachine {
     /// How many results one client may leave unacknowledged.
     public static var maximumOutstandingPerSession: Int { 1_024 }
 
+    /// The user's state, without the sessions.
     public private(set) var state: State
     private var sessions: [SessionNumber: ClientSession] = [:]
     private var lastSession: UInt64 = 0
     /// How many commands there were: the time of sessions.
     private var commandCount: UInt64 = 0
 
+    /// The state before the first command.
     public init() {
         state = State()
     }
@@ -30,6 +32,7 @@ public struct SessionedMachine<State: ReplicatedState>: StateMachine {
     /// How many clients are remembered at present.
     public var sessionCount: Int { sessions.count }
 
+    /// Executes an encoded ``SessionedCommand``, unless it was executed before; answers an encoded ``SessionedAnswer``.
     public mutating func apply(_ command: ByteSlice) -> [UInt8] {
         commandCount += 1
         switch try? SessionedCommand.decode(command) {
@@ -87,6 +90,7 @@ public struct SessionedMachine<State: ReplicatedState>: StateMachine {
         return SessionedAnswer.result(ByteSlice(encoded)).encode()
     }
 
+    /// Answers an encoded query with an encoded ``SessionedAnswer``.
     public func answer(_ query: ByteSlice) -> [UInt8] {
         guard let question = try? State.queryCoding.decode(query) else {
             return SessionedAnswer.malformed.encode()
@@ -119,6 +123,7 @@ extension SessionedMachine {
         return writer.bytes
     }
 
+    /// Takes the place of the state and the sessions that a snapshot holds.
     public init(restoring snapshot: ByteSlice) throws(ByteDecodingError) {
         var reader = ByteReader(snapshot)
         lastSession = try reader.readUInt64()
