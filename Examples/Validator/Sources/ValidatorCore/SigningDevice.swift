@@ -58,17 +58,25 @@ public struct SigningDevice: Sendable {
     public func sign(height: Int, token: FencingToken, signer: String) throws {
         // The request is on its way. A process that is stopped here comes back without knowing it.
         usleep(delayMicroseconds)
+        try exclusively { file in
+            if isFenced, let last = signatures().last {
+                if token < last.token { throw Refusal.replaced(token, by: last.token) }
+                if height <= last.height { throw Refusal.alreadySigned(height: height) }
+            }
+            let line = Array("\(height) \(token) \(signer)\n".utf8)
+            guard write(file, line, line.count) == line.count, fsync(file) == 0 else {
+                throw POSIXError(.init(rawValue: errno) ?? .EIO)
+            }
+        }
+    }
+
+    /// Does something while nobody signs. Whoever stops processes does it here: a real device would not stop with
+    /// the signer whose request it works on.
+    public func exclusively<Result>(_ body: (_ file: Int32) throws -> Result) throws -> Result {
         let file = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw POSIXError(.init(rawValue: errno) ?? .EIO) }
         defer { close(file) }
         guard flock(file, LOCK_EX) == 0 else { throw POSIXError(.init(rawValue: errno) ?? .EIO) }
-        if isFenced, let last = signatures().last {
-            if token < last.token { throw Refusal.replaced(token, by: last.token) }
-            if height <= last.height { throw Refusal.alreadySigned(height: height) }
-        }
-        let line = Array("\(height) \(token) \(signer)\n".utf8)
-        guard write(file, line, line.count) == line.count, fsync(file) == 0 else {
-            throw POSIXError(.init(rawValue: errno) ?? .EIO)
-        }
+        return try body(file)
     }
 }

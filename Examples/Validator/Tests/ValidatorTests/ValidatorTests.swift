@@ -23,7 +23,7 @@ import ValidatorCore
         defer { signers.stop() }
         for _ in 0..<3 {
             let active = try await signers.activeSigner(after: signers.device.signatures().count)
-            signers.signal(SIGSTOP, active)
+            try signers.pause(active)
             let next = try await signers.activeSigner(otherThan: active)
             signers.signal(SIGCONT, active)
             // The others go on, with the paused one among them again.
@@ -41,7 +41,7 @@ import ValidatorCore
         defer { signers.stop() }
         for _ in 0..<40 where signers.doubleSignatures.isEmpty {
             let active = try await signers.activeSigner(after: signers.device.signatures().count)
-            signers.signal(SIGSTOP, active)
+            try signers.pause(active)
             _ = try await signers.activeSigner(otherThan: active)
             signers.signal(SIGCONT, active)
             _ = try await signers.activeSigner(after: signers.device.signatures().count + 10)
@@ -92,6 +92,6 @@ import ValidatorCore
             if let last = signatures.last, condition(signatures) { return last.signer }
             try await Task.sleep(for: .milliseconds(10))
         }
-        throw SignerProcesses.NobodySigns()
+        throw SignerProcesses.NobodySigns(logs: "")
     }
 }
