@@ -34,6 +34,8 @@ public final class Replica<Machine: ReplicaMachine> {
     var finishedRestore: (metadata: SnapshotMetadata, restorer: any SnapshotRestorer)?
     var appliedSizeSinceSnapshotBytes = 0
     var keeper: MembershipKeeper
+    /// The members that the group is to have, where another group decides that.
+    var membershipToFollow: Membership?
     /// When the leader looks after its members next.
     var keeperDue = Instant.distantFuture
     /// Changes of the membership that were asked for here; `nil` in a replica made without a session for them.

@@ -6,7 +6,7 @@ import struct SystemPackage.FilePath
 ///
 ///     LOCK        who has it open
 ///     IDENTITY    whose data it is
-///     MEMBERS     what the node remembers of its peers
+///     MEMBERS     what the node remembers of its peers; MEMBERS-… the same for further groups
 ///     REPAIR      what a node under repair must have again
 ///     log/        the write-ahead log
 ///     snapshots/  the snapshots of all groups
@@ -182,15 +182,15 @@ public final class DataDirectory: Sendable {
         }
     }
 
-    /// What the node remembers of its peers. A damaged file is an error that names it; then
-    /// ``forgetMembers()`` begins anew.
-    public func openMembers() throws(DataDirectoryError) -> MemberRecords {
-        try MemberRecords(path, fileSystem)
+    /// What the node remembers of its peers in a group. A damaged file is an error that names it; then
+    /// ``forgetMembers(group:)`` begins anew.
+    public func openMembers(group: GroupID = GroupID(1)) throws(DataDirectoryError) -> MemberRecords {
+        try MemberRecords(path, group: group, fileSystem)
     }
 
     /// Records without anything in them. The file stays as it is until something is remembered.
-    public func forgetMembers() -> MemberRecords {
-        MemberRecords(forgetting: path, fileSystem)
+    public func forgetMembers(group: GroupID = GroupID(1)) -> MemberRecords {
+        MemberRecords(forgetting: path, group: group, fileSystem)
     }
 
     /// Opens the snapshots.

@@ -20,8 +20,9 @@ public struct MemberRecord: Hashable, Sendable {
     }
 }
 
-/// What a node remembers of its peers, durably: the file `MEMBERS`, whose bytes
-/// docs/formats/data-directory.md shows. Copies do not see each other's changes: keep one.
+/// What a node remembers of its peers in one of its groups, durably: the file `MEMBERS`, or `MEMBERS-` and the
+/// group's number, whose bytes docs/formats/data-directory.md shows. Copies do not see each other's changes: keep
+/// one.
 public struct MemberRecords: Sendable {
     public static let maximumRecords = 4_096
 
@@ -32,23 +33,35 @@ public struct MemberRecords: Sendable {
     static let recordSizeBytes = 32
 
     private let directory: FilePath
+    private let name: String
     private let fileSystem: any FileSystem
     /// Sorted by node.
     public private(set) var records: [MemberRecord]
 
-    public var path: FilePath { directory.appending(MemberRecords.fileName) }
+    public var path: FilePath { directory.appending(name) }
+
+    /// The file of a group: of the first one that every node has, or of another.
+    static func fileName(_ group: GroupID) -> String {
+        guard group != GroupID(1) else { return fileName }
+        let digits = String(group.rawValue, radix: 16)
+        return fileName + "-" + String(repeating: "0", count: 16 - digits.count) + digits
+    }
 
     /// Reads the file in this directory; without one nothing is remembered. What is wrong with it is for the
     /// caller to decide about: ``DataDirectoryError/damaged(file:offset:reason:)`` names the file.
-    init(_ directory: FilePath, _ fileSystem: any FileSystem) throws(DataDirectoryError) {
+    init(
+        _ directory: FilePath, group: GroupID = GroupID(1), _ fileSystem: any FileSystem
+    ) throws(DataDirectoryError) {
+        let name = MemberRecords.fileName(group)
         self.directory = directory
+        self.name = name
         self.fileSystem = fileSystem
         let limit =
             MemberRecords.headerSizeBytes + MemberRecords.maximumRecords * MemberRecords.recordSizeBytes + 4
         let read = try wrappingDirectory { () throws(FileSystemError) in
-            try AtomicFile.read(directory, MemberRecords.fileName, limit: limit, fileSystem)
+            try AtomicFile.read(directory, name, limit: limit, fileSystem)
         }
-        let path = directory.appending(MemberRecords.fileName)
+        let path = directory.appending(name)
         records =
             try read.map { (read) throws(DataDirectoryError) in
                 if let first = read.unreadable.first {
@@ -60,8 +73,9 @@ public struct MemberRecords: Sendable {
 
     /// Nothing is remembered, whatever the file says: for a file that is damaged. The next
     /// ``remember(_:)`` replaces it.
-    init(forgetting directory: FilePath, _ fileSystem: any FileSystem) {
+    init(forgetting directory: FilePath, group: GroupID = GroupID(1), _ fileSystem: any FileSystem) {
         self.directory = directory
+        name = MemberRecords.fileName(group)
         self.fileSystem = fileSystem
         records = []
     }
@@ -87,9 +101,9 @@ public struct MemberRecords: Sendable {
         }
         let bytes = MemberRecords.encode(changed)
         try wrappingDirectory { () throws(FileSystemError) in
-            try AtomicFile.write(bytes, directory, MemberRecords.fileName, fileSystem)
+            try AtomicFile.write(bytes, directory, name, fileSystem)
             // A peer may start again while the disk is full.
-            try AtomicFile.reserve(bytes.count, directory, MemberRecords.fileName, fileSystem)
+            try AtomicFile.reserve(bytes.count, directory, name, fileSystem)
         }
         records = changed
     }
@@ -99,7 +113,7 @@ public struct MemberRecords: Sendable {
         guard record(of: node) != nil else { return }
         let left = records.filter { $0.node != node }
         try wrappingDirectory { () throws(FileSystemError) in
-            try AtomicFile.write(MemberRecords.encode(left), directory, MemberRecords.fileName, fileSystem)
+            try AtomicFile.write(MemberRecords.encode(left), directory, name, fileSystem)
         }
         records = left
     }

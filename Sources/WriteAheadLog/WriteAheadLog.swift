@@ -15,6 +15,12 @@ public final class WriteAheadLog {
         var lastIndexes: [Int: LogIndex] = [:]
     }
 
+    private struct RetiredGroup {
+        let position: Int
+        let contents: RecoveredGroup
+        let sizeBytes: Int
+    }
+
     public let directory: FilePath
     public let writer: LogWriter
     private let options: WriteAheadLogOptions
@@ -25,6 +31,8 @@ public final class WriteAheadLog {
     /// Where each group stands with the batches that were taken; `nil` where none has anything of it.
     private var taken: [GroupCheckpoint?] = []
     private var released: [LogIndex] = []
+    /// Groups that nobody writes to.
+    private var retired: [RetiredGroup] = []
     /// The groups in the batch being gathered, and the last entry of each write.
     private var touched: [(position: Int, last: LogIndex?)] = []
 
@@ -107,6 +115,29 @@ public final class WriteAheadLog {
         released[position] = max(released[position], index)
     }
 
+    /// Says that nobody writes to these groups any more; they are given as they were found when the log was opened.
+    ///
+    /// What the log holds of them stays. So that it does not keep every later segment from being used again, their
+    /// entries are written once more, behind everything, whenever the log has grown by about as much as they take.
+    public func retire(_ groups: [RecoveredGroup]) {
+        for group in groups where !group.entries.isEmpty {
+            let size = group.entries.reduce(0) { $0 + $1.approximateSizeBytes }
+            retired.append(
+                RetiredGroup(position: position(of: group.group), contents: group, sizeBytes: size))
+        }
+    }
+
+    /// Whether the oldest segments are kept for retired groups alone, and are enough of them to be worth moving
+    /// those.
+    private var isHeldUpByRetired: Bool {
+        let sizeBytes = retired.reduce(0) { $0 + $1.sizeBytes }
+        let patience = 2 + sizeBytes / options.segmentSizeBytes
+        guard segments.count > patience else { return false }
+        return segments.prefix(patience).allSatisfy { segment in
+            isObsolete(segment, except: retired.map(\.position))
+        }
+    }
+
     /// How much room there is for more.
     public var space: LogSpace {
         guard writer.isShortOfSpace else { return .ample }
@@ -120,6 +151,10 @@ public final class WriteAheadLog {
     /// It must be given to ``writer``, in order, and afterwards back to ``reclaim(_:)``.
     public func takeBatch() -> LogBatch? {
         let obsolete = takeObsoleteSegments()
+        let movesRetired = !retired.isEmpty && isHeldUpByRetired
+        if movesRetired {
+            encode(retired.map { LogWrite(group: $0.contents.group, entries: $0.contents.entries) })
+        }
         guard gatheredBytes > 0 else {
             guard !obsolete.isEmpty else { return nil }
             return LogBatch(
@@ -148,6 +183,12 @@ public final class WriteAheadLog {
             }
         }
         touched.removeAll(keepingCapacity: true)
+        if movesRetired {
+            // They are in this batch, which is durable before any segment is removed.
+            for segment in segments.indices.dropLast() {
+                for group in retired { segments[segment].lastIndexes[group.position] = nil }
+            }
+        }
         beginPending()
         batch.positions = spentPositions.popLast() ?? []
         LogAnchor.encodePositions(sequence: batch.sequence, taken, into: &batch.positions)
@@ -220,9 +261,10 @@ public final class WriteAheadLog {
         return obsolete
     }
 
-    private func isObsolete(_ segment: SegmentUse) -> Bool {
+    private func isObsolete(_ segment: SegmentUse, except ignored: [Int] = []) -> Bool {
         segment.lastIndexes.allSatisfy { position, last in
-            last <= min(released[position], states[position].snapshot?.index ?? .zero)
+            ignored.contains(position)
+                || last <= min(released[position], states[position].snapshot?.index ?? .zero)
         }
     }
 

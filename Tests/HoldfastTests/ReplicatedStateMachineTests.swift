@@ -89,7 +89,7 @@ extension TestMembers {
                     guard let leader = machines.first(where: { $0.leadership.leadership != nil }) else {
                         continue
                     }
-                    members.memory.isolate(leader.node.plan.configuration.name)
+                    members.memory.isolate(leader.group.plan.configuration.name)
                     try await Task.sleep(for: .milliseconds(700))
                     members.memory.healAll()
                 }
@@ -160,11 +160,11 @@ extension TestMembers {
         try await whileRunning(machines) {
             _ = try await machines[0].submit(1)
             let bound = SessionedMachine<TallyState>.maximumSessions
-            let group = machines[1].node
+            let group = machines[1].group
             for _ in 0..<bound {
                 await withCheckedContinuation { continuation in
                     group.loop.execute {
-                        try! group.node!.group.propose(SessionedCommand.open.encode()) { _ in
+                        try! group.host!.group.propose(SessionedCommand.open.encode()) { _ in
                             continuation.resume()
                         }
                     }

@@ -17,6 +17,12 @@ enum StableHash {
         NodeID(of("holdfast member\n\(cluster)\n\(name)"))
     }
 
+    /// The number of the group of this kind and name; never one of the node's own.
+    static func group(_ purpose: String) -> UInt64 {
+        let number = of("holdfast group\n\(purpose)")
+        return number > 1 ? number : 2
+    }
+
     static func cluster(_ cluster: String) -> ClusterID {
         ClusterID(of("holdfast cluster\n\(cluster)"))
     }

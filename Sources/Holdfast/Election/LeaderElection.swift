@@ -30,34 +30,57 @@ public final class LeaderElection: Service, Sendable {
     /// The election's name: processes with the same one, and the same
     /// ``NodeConfiguration/clusterName``, take part in the same election.
     public let name: String
-    private let node: EmbeddedNode<ElectionMachine>
-    private let workCount = Mutex(0)
-    var backend: any MembershipBackend { node }
+    /// `nil` where the election runs with a ``HoldfastNode``.
+    private let node: EmbeddedNode?
+    let group: EmbeddedGroup<ElectionMachine>
+    private let works: WorkCount
+
+    /// How much goes on under the leadership.
+    private final class WorkCount: Sendable {
+        private let count = Mutex(0)
+        var isZero: Bool { count.withLock { $0 == 0 } }
+        func begin() { count.withLock { $0 += 1 } }
+        func end() { count.withLock { $0 -= 1 } }
+    }
 
     /// Makes the election; it begins with ``run()``. Throws ``HoldfastConfigurationError`` where the
     /// configuration cannot work.
-    public init(named name: String, _ configuration: NodeConfiguration) throws(HoldfastConfigurationError) {
-        self.name = name
+    public convenience init(named name: String, _ configuration: NodeConfiguration)
+        throws(HoldfastConfigurationError)
+    {
         try configuration.checkName(name, field: "named")
         let plan = try NodePlan(
             configuration, purpose: "election \(name)", directoryName: "election-\(name)")
-        node = EmbeddedNode(plan, groupSettings: StateMachineGroupSettings(), label: name)
+        self.init(name, OpenedNode.firstGroup, NodeContext(plan, label: name))
+    }
+
+    /// A node of its own where `id` is that of a node's first group, or one group of a node that has several.
+    init(_ name: String, _ id: GroupID, _ context: NodeContext) {
+        self.name = name
+        let works = WorkCount()
+        self.works = works
+        let isAlone = id == OpenedNode.firstGroup
+        group = EmbeddedGroup(
+            id, context, groupSettings: StateMachineGroupSettings(), label: name, isShared: !isAlone,
+            isWorkDone: { works.isZero })
+        node = isAlone ? EmbeddedNode(context, first: group) : nil
     }
 
     /// Takes part until the task is cancelled or the service is shut down gracefully; then another takes over.
     ///
     /// A graceful shutdown resigns first (``resign()``). Throws ``NodeRunError`` where the node cannot start or
-    /// go on, and where it was run before.
+    /// go on, where it was run before, and where the election was made by a ``HoldfastNode``, with which it runs.
     public func run() async throws {
-        try await node.run { [self] in await resign() }
+        guard let node else { throw NodeRunError.runsWithItsNode }
+        try await node.run()
     }
 
     /// What this node knows of who leads, at this moment. Never ``LeadershipState/leader(_:)`` when that is not
     /// certain, also where the process stood still and could not be told of the loss yet.
-    public var leadership: LeadershipState { node.watch.board.current }
+    public var leadership: LeadershipState { group.watch.board.current }
 
     /// The changes of that, beginning with the present state, until the election ends on this node.
-    public var leadershipChanges: LeadershipChanges { LeadershipChanges(board: node.watch.board) }
+    public var leadershipChanges: LeadershipChanges { LeadershipChanges(board: group.watch.board) }
 
     /// Waits until this node leads, and then does the work, which is cancelled when the leadership is lost.
     ///
@@ -71,22 +94,22 @@ public final class LeaderElection: Service, Sendable {
         _ work: @escaping @Sendable (Leadership) async throws -> Value
     ) async throws -> Value {
         let leadership = try await waitForLeadership()
-        workCount.withLock { $0 += 1 }
-        defer { workCount.withLock { $0 -= 1 } }
-        return try await withThrowingTaskGroup(of: Value?.self) { group in
-            group.addTask { try await work(leadership) }
-            group.addTask { [self] in
+        works.begin()
+        defer { works.end() }
+        return try await withThrowingTaskGroup(of: Value?.self) { tasks in
+            tasks.addTask { try await work(leadership) }
+            tasks.addTask { [self] in
                 await waitForLoss(of: leadership)
                 return nil
             }
-            defer { group.cancelAll() }
-            if let value = try await group.next() ?? nil { return value }
+            defer { tasks.cancelAll() }
+            if let value = try await tasks.next() ?? nil { return value }
             // The caller's own cancellation ends the waiting too, and is the work's to answer.
-            if leadership == node.watch.board.posted.leadership, let value = try await group.next() ?? nil {
+            if leadership == group.watch.board.posted.leadership, let value = try await tasks.next() ?? nil {
                 return value
             }
-            group.cancelAll()
-            _ = await group.nextResult()
+            tasks.cancelAll()
+            _ = await tasks.nextResult()
             throw LeadershipLostError(fencingToken: leadership.fencingToken)
         }
     }
@@ -98,14 +121,14 @@ public final class LeaderElection: Service, Sendable {
     /// election timeout; then the leadership is handed to the fittest of the others, which takes a round trip
     /// instead of an election. Returns when this node leads no more, or nobody could be found to take over.
     public func resign() async {
-        await node.resign { [self] in workCount.withLock { $0 == 0 } }
+        await group.resign()
     }
 
     /// Hands the leadership, which this node must have, to another: the one of this name, or the fittest.
     ///
     /// As ``resign()``, but this node may lead again at once.
     public func transferLeadership(to name: String? = nil) async throws(LeadershipTransferError) {
-        try await node.handOver(to: name) { [self] in workCount.withLock { $0 == 0 } }
+        try await group.handOver(to: name)
     }
 
     private func waitForLeadership() async throws -> Leadership {

@@ -35,7 +35,7 @@ extension ReplicatedStateMachine {
             case .timeout: throw .timeout
             case .answered(.failure), .noNode: break
             }
-            if node.hasEnded { throw .stopped }
+            if group.hasEnded { throw .stopped }
             guard ContinuousClock.now < deadline else { throw .timeout }
             do {
                 try await Task.sleep(for: .milliseconds(20))
@@ -48,10 +48,10 @@ extension ReplicatedStateMachine {
     private func attempt(
         _ query: [UInt8], _ consistency: ReadConsistency, _ deadline: ContinuousClock.Instant
     ) async -> ReadAttempt {
-        let (node, loop) = (node, node.loop)
+        let (owner, loop) = (group, group.loop)
         let outcome = OneAnswer<ReadAttempt>()
         loop.execute {
-            guard let group = node.node?.group else { return outcome.give(.noNode) }
+            guard let group = owner.host?.group else { return outcome.give(.noNode) }
             if Self.mayAnswerAtOnce(group, consistency) {
                 outcome.give(.answered(.success(group.state.answer(ByteSlice(query)))))
             } else {
@@ -75,7 +75,7 @@ extension ReplicatedStateMachine {
         case .linearizable: return false
         case .lease:
             // The clock is read after the question came.
-            let now = ReplicaNode<StateMachineGroup<Machine>>.now()
+            let now = ReplicaNode.now()
             guard let index = group.replica.requestLeaseRead(now: now) else { return false }
             return group.replica.appliedIndex >= index
         }

@@ -26,48 +26,64 @@ public final class ReplicatedStateMachine<State: ReplicatedState>: Service, Send
     public let name: String
     /// What it was made with.
     public let settings: ReplicatedStateMachineSettings
-    let node: EmbeddedNode<Machine>
+    /// `nil` where it runs with a ``HoldfastNode``.
+    private let node: EmbeddedNode?
+    let group: EmbeddedGroup<Machine>
     let gate: SubmissionGate
     let metrics: MachineMetrics
 
     /// Makes the node; it takes part with ``run()``.
     ///
     /// - Parameter name: keeps several states of one cluster apart; the same on every node.
-    public init(
+    public convenience init(
         _ type: State.Type, named name: String = "state", _ configuration: NodeConfiguration,
         settings: ReplicatedStateMachineSettings = ReplicatedStateMachineSettings()
     ) throws(HoldfastConfigurationError) {
         try configuration.checkName(name, field: "named")
         try settings.check(maximumOutstanding: Machine.maximumOutstandingPerSession)
+        let plan = try NodePlan(configuration, purpose: "state \(name)", directoryName: "state-\(name)")
+        self.init(name, OpenedNode.firstGroup, NodeContext(plan, label: name), settings: settings)
+    }
+
+    /// A node of its own where `id` is that of a node's first group, or one group of a node that has several. The
+    /// settings were checked.
+    init(_ name: String, _ id: GroupID, _ context: NodeContext, settings: ReplicatedStateMachineSettings) {
         self.name = name
         self.settings = settings
         var groupSettings = StateMachineGroupSettings()
         // A sessioned command has 25 bytes in front of the user's.
         groupSettings.maximumCommandSizeBytes = settings.maximumCommandSizeBytes + 64
-        var plan = try NodePlan(configuration, purpose: "state \(name)", directoryName: "state-\(name)")
-        plan.options.replicaSettings.snapshotEntryCount = settings.snapshotEntryCount
-        plan.options.replicaSettings.trailingEntryCount = min(5_000, settings.snapshotEntryCount)
-        node = EmbeddedNode(plan, groupSettings: groupSettings, label: name)
-        gate = SubmissionGate(
+        var replicaSettings = context.plan.options.replicaSettings
+        replicaSettings.snapshotEntryCount = settings.snapshotEntryCount
+        replicaSettings.trailingEntryCount = min(5_000, settings.snapshotEntryCount)
+        let gate = SubmissionGate(
             limit: settings.maximumOutstandingCommands, maximumWaiters: settings.maximumWaitingCommands)
+        self.gate = gate
+        let configuration = context.plan.configuration
         metrics = MachineMetrics(
             node: configuration.name, group: name, factory: configuration.metricsFactory)
+        let isAlone = id == OpenedNode.firstGroup
+        group = EmbeddedGroup(
+            id, context, groupSettings: groupSettings, replicaSettings: replicaSettings, label: name,
+            isShared: !isAlone, onEnd: { gate.stop() })
+        node = isAlone ? EmbeddedNode(context, first: group) : nil
     }
 
     /// Takes part until the task is cancelled or the service is shut down gracefully; then another node leads.
     ///
-    /// Throws ``NodeRunError`` where the node cannot start or go on, and where it was run before.
+    /// Throws ``NodeRunError`` where the node cannot start or go on, where it was run before, and where the state
+    /// machine was made by a ``HoldfastNode``, with which it runs.
     public func run() async throws {
-        defer { gate.stop() }
-        try await node.run { [node] in await node.resign { true } }
+        guard let node else { throw NodeRunError.runsWithItsNode }
+        try await node.run()
     }
 
     /// What this node knows of who leads. Every node takes commands and queries; the leader answers them with
     /// fewer messages.
-    public var leadership: LeadershipState { node.watch.board.current }
+    public var leadership: LeadershipState { group.watch.board.current }
 
     /// The changes of that, beginning with the present state, until the node stops.
-    public var leadershipChanges: LeadershipChanges { LeadershipChanges(board: node.watch.board) }
+    public var leadershipChanges: LeadershipChanges { LeadershipChanges(board: group.watch.board) }
 
     /// Executes a command on every node, exactly once, and returns its result.
     ///
@@ -96,7 +112,7 @@ public final class ReplicatedStateMachine<State: ReplicatedState>: Service, Send
     /// Hands the leadership, which this node must have, to another: the one of this name, or the fittest. Takes a
     /// round trip; commands wait meanwhile and none is lost.
     public func transferLeadership(to name: String? = nil) async throws(LeadershipTransferError) {
-        try await node.handOver(to: name) { true }
+        try await group.handOver(to: name)
     }
 
     private func encode(_ command: State.Command) throws(SubmitError) -> [UInt8] {

@@ -97,7 +97,7 @@ struct Submission<State: ReplicatedState> {
     }
 
     private func wait(isFirst: Bool) async throws(SubmitError) {
-        let (gate, loop) = (machine.gate, machine.node.loop)
+        let (gate, loop) = (machine.gate, machine.group.loop)
         let remaining = remaining
         var timer: Scheduled<Void>?
         let wake = await gate.wait(isFirst: isFirst) { number in
@@ -161,17 +161,17 @@ struct Submission<State: ReplicatedState> {
         case .noNode:
             break
         }
-        if machine.node.hasEnded { throw .stopped }
+        if machine.group.hasEnded { throw .stopped }
         try await pause()
         return nil
     }
 
     private func attempt(_ bytes: [UInt8]) async -> Attempt {
         if Task.isCancelled { return .noNode }
-        let (node, loop, remaining) = (machine.node, machine.node.loop, remaining)
+        let (owner, loop, remaining) = (machine.group, machine.group.loop, remaining)
         let outcome = OneAnswer<Attempt>()
         loop.execute {
-            guard let group = node.node?.group else { return outcome.give(.noNode) }
+            guard let group = owner.host?.group else { return outcome.give(.noNode) }
             do throws(CommandTooLargeError) {
                 try group.propose(bytes) { outcome.give(.answered($0)) }
             } catch {

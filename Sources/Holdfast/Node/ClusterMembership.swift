@@ -166,17 +166,23 @@ protocol MembershipBackend: Sendable {
     ) async throws(MembershipChangeError)
 }
 
-extension EmbeddedNode: MembershipBackend {
+extension NodeContext: MembershipBackend {
     func membership() async -> Membership? {
         guard let node else { return nil }
-        return await onLoop { node.group == nil ? nil : node.membership }
+        return await onLoop { node.knowsMembers ? node.membership : nil }
     }
 
+    /// Waits for the node's other groups too.
     func change(
         _ change: MembershipChange, timeoutMilliseconds: Int
     ) async throws(MembershipChangeError) {
         guard let node else { throw .service(.stopped) }
+        let end = ReplicaNode.now() + .milliseconds(timeoutMilliseconds)
         _ = try await node.changeMembership(change, timeoutMilliseconds: timeoutMilliseconds)
+        let now = ReplicaNode.now()
+        await wait(atMost: end > now ? end - now : .zero) { node.areGroupsFollowing }
+        let isFollowed = await onLoop { node.areGroupsFollowing }
+        if !isFollowed { throw .service(.timeout) }
     }
 }
 
@@ -193,10 +199,10 @@ extension ContinuousClock.Instant {
 
 extension LeaderElection {
     /// Who takes part, and how that is changed.
-    public var membership: ClusterMembership { ClusterMembership(backend: backend) }
+    public var membership: ClusterMembership { ClusterMembership(backend: group.context) }
 }
 
 extension ReplicatedStateMachine {
     /// Who holds the state, and how that is changed.
-    public var membership: ClusterMembership { ClusterMembership(backend: node) }
+    public var membership: ClusterMembership { ClusterMembership(backend: group.context) }
 }

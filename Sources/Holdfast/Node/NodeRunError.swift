@@ -2,6 +2,8 @@
 public enum NodeRunError: Error, Hashable, Sendable, CustomStringConvertible {
     /// `run()` was called before. Make a new value for another run.
     case ranBefore
+    /// It runs with the ``HoldfastNode`` that it was made by: run that one.
+    case runsWithItsNode
     /// The node could not start: its data cannot be read, or its address is taken.
     case cannotStart(String)
     /// The node could not go on, for example because its disk failed. What was acknowledged is safe.
@@ -13,6 +15,7 @@ public enum NodeRunError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .ranBefore: "run() was called before: make a new value for another run"
+        case .runsWithItsNode: "it runs with the HoldfastNode that it was made by: run that one"
         case .cannotStart(let reason): "the node cannot start: \(reason)"
         case .failed(let reason): "the node failed: \(reason)"
         case .removed:

@@ -29,6 +29,8 @@ package struct KnownMembers {
     private var introducers: [NodeID]
     private var leaving: [(node: NodeID, until: Instant)] = []
     private var visitors: [(address: PeerAddress, until: Instant)] = []
+    /// Memberships of groups that follow these: links are kept to their members too.
+    package var others: [Membership] = []
     package private(set) var departed: [ClusterRecord.Departed]
     /// See ``PeerTransport/PeerTransport/update(peers:departed:memberSince:)``.
     package private(set) var memberSince: UInt64 = 0
@@ -113,7 +115,9 @@ package struct KnownMembers {
     package mutating func expire(connected: [NodeID], now: Instant) -> [NodeID] {
         let over = leaving.filter { $0.until <= now }.map(\.node)
         leaving.removeAll { $0.until <= now }
-        let names = KnownMembers.nodes(of: inForce) + KnownMembers.nodes(of: committed)
+        let names =
+            KnownMembers.nodes(of: inForce) + KnownMembers.nodes(of: committed)
+            + others.flatMap(KnownMembers.nodes)
         visitors = visitors.compactMap { visitor in
             if names.contains(visitor.address.node) { return nil }
             guard visitor.until <= now else { return visitor }
@@ -140,8 +144,9 @@ package struct KnownMembers {
     /// All nodes that links are kept to, sorted.
     package var nodes: [NodeID] {
         var all =
-            KnownMembers.nodes(of: inForce) + KnownMembers.nodes(of: committed) + introducers
-            + leaving.map(\.node) + visitors.map(\.address.node)
+            KnownMembers.nodes(of: inForce) + KnownMembers.nodes(of: committed)
+            + others.flatMap(KnownMembers.nodes) + introducers + leaving.map(\.node)
+            + visitors.map(\.address.node)
         all.sort()
         var result: [NodeID] = []
         for node in all where node != nodeID && result.last != node { result.append(node) }
@@ -159,6 +164,7 @@ package struct KnownMembers {
     private func route(to node: NodeID) -> PeerAddress? {
         routes.first { $0.node == node } ?? inForce.description(of: node)?.peerAddress
             ?? committed.description(of: node)?.peerAddress
+            ?? others.compactMap { $0.description(of: node)?.peerAddress }.first
             ?? given.first { $0.node == node && $0.peerAddress != nil }?.peerAddress
             ?? visitors.first { $0.address.node == node }?.address
     }

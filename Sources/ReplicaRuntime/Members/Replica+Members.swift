@@ -14,8 +14,18 @@ extension Replica {
 
     private var keeperInterval: Interval { .milliseconds(settings.raft.heartbeatIntervalMilliseconds) }
 
+    /// The members of the group follow those of another from now on, instead of being decided on here.
+    func follow(_ membership: Membership, now: Instant) {
+        membershipToFollow = membership
+        armKeeper(now: now)
+        environment.scheduleTurn()
+    }
+
     private var isKeeperNeeded: Bool {
         let membership = core.membership
+        if let membershipToFollow {
+            return !MembershipFollower.isFollowed(membershipToFollow, by: membership)
+        }
         if settings.members.evictAfterMilliseconds != nil, membership.members.count > 1 { return true }
         if settings.members.readmitsEvicted, !membership.evicted.isEmpty { return true }
         return membership.learners.contains { membership.description(of: $0)?.isPromotedWhenReady == true }
@@ -33,15 +43,25 @@ extension Replica {
                 isRecentlyActive: member.isRecentlyActive(within: electionTimeout, now: now),
                 isCaughtUp: member.isCaughtUp)
         }
-        let decision = keeper.decide(
-            leader: core.nodeID, membership: core.membership, isChangeUnderWay: !core.isMembershipSettled,
-            observations: observations,
-            connected: core.membership.evicted.filter { environment.isPresent($0) }, now: now)
-        guard let decision else { return }
+        guard let decision = decide(observations, now: now) else { return }
         environment.report(decision.reason)
         let proposal = Proposal(
             id: .none, kind: .membershipChange, payload: decision.change.encoded, needsSpace: false)
         // A refusal is no matter: the keeper looks again.
         _ = core.propose([proposal], now: now)
+    }
+
+    private func decide(
+        _ observations: [MembershipKeeper.Observation], now: Instant
+    ) -> MembershipKeeper.Decision? {
+        guard let membershipToFollow else {
+            return keeper.decide(
+                leader: core.nodeID, membership: core.membership,
+                isChangeUnderWay: !core.isMembershipSettled, observations: observations,
+                connected: core.membership.evicted.filter { environment.isPresent($0) }, now: now)
+        }
+        guard core.isMembershipSettled else { return nil }
+        return MembershipFollower.decide(
+            from: core.membership, to: membershipToFollow, leader: core.nodeID, observations: observations)
     }
 }

@@ -9,15 +9,40 @@ extension ReplicaNode {
     /// The membership in force, as far as this node knows; it need not be committed. Use it on the loop.
     public var membership: Membership { known.inForce }
 
+    /// Whether the first group runs, which knows who the members are. Use it on the loop.
+    public var knowsMembers: Bool { groups[0].isRunning }
+
     /// The cluster that the node belongs to; `nil` as long as a node that joins was not told. Use it on the loop.
     public var clusterID: ClusterID? { record.cluster == ClusterID(0) ? nil : record.cluster }
 
-    func membershipChanged(_ membership: Membership) {
-        known.changed(membership)
+    /// The first group runs: what its log says of the members counts.
+    func followFirstGroup() {
+        guard let inForce = groups[0].memberships.first, let committed = groups[0].memberships.last else {
+            return
+        }
+        let index = groups[0].committedIndex
+        known.start(inForce: inForce, committed: committed, through: index, now: Self.now())
+        if known.committed != record.latest { writeMembership() }
+        tellGroups()
+    }
+
+    /// The other groups follow what the first one has decided.
+    private func tellGroups() {
+        guard !known.committed.isJoint else { return }
+        for group in groups.dropFirst() { group.follow(known.committed, now: Self.now()) }
+    }
+
+    func membershipChanged(_ membership: Membership, of group: any NodeGroup) {
+        if group === groups[0] { known.changed(membership) }
         areLinksOutdated = true
     }
 
-    func membershipCommitted(_ membership: Membership, index: LogIndex) {
+    func membershipCommitted(_ membership: Membership, index: LogIndex, of group: any NodeGroup) {
+        guard group === groups[0] else {
+            areLinksOutdated = true
+            if isRemoved { suspectRemoval() }
+            return
+        }
         guard known.committed(membership, index: index, now: Self.now()) else { return }
         logger.info(
             "the membership is now",
@@ -27,22 +52,58 @@ extension ReplicaNode {
             ])
         areLinksOutdated = true
         writeMembership()
-        if known.isRemoved { suspectRemoval() }
+        tellGroups()
+        if isRemoved { suspectRemoval() }
+    }
+
+    /// Whether no group has this node any more. The others need it until they have followed the first.
+    private var isRemoved: Bool {
+        known.isRemoved
+            && groups.dropFirst().allSatisfy { group in
+                group.memberships.allSatisfy { !$0.isMember(options.nodeID) }
+            }
+    }
+
+    /// Changes the membership, on whichever node leads, and returns what is in force once the change has ended. The
+    /// groups other than the first follow afterwards: see ``areGroupsFollowing``.
+    public func changeMembership(
+        _ change: MembershipChange, timeoutMilliseconds: Int = 10_000
+    ) async throws(MembershipChangeError) -> Membership {
+        let promise = loop.makePromise(of: Result<Membership, MembershipChangeError>.self)
+        loop.execute { [self] in
+            changeMembership(change, timeoutMilliseconds: timeoutMilliseconds) { promise.succeed($0) }
+        }
+        guard let result = try? await promise.futureResult.get() else { throw .service(.stopped) }
+        return try result.get()
+    }
+
+    /// On the loop; `completion` is called once, there.
+    public func changeMembership(
+        _ change: MembershipChange, timeoutMilliseconds: Int = 10_000,
+        completion: @escaping (Result<Membership, MembershipChangeError>) -> Void
+    ) {
+        loop.preconditionInEventLoop()
+        groups[0].changeMembership(change, timeoutMilliseconds: timeoutMilliseconds, completion: completion)
+    }
+
+    /// Whether the last committed membership of every group that runs here is that of the first. Use it on the loop.
+    public var areGroupsFollowing: Bool {
+        groups.dropFirst().allSatisfy { !$0.isRunning || $0.followsCluster }
     }
 
     /// Makes links what the memberships want. Not within a turn of the group.
     func updateLinks() {
         guard !isStopped else { return }
         setLinks()
-        carryOutAdmission()
+        for group in groups { group.carryOutAdmission() }
     }
 
     /// The same without acting on what follows from it, which a node that has not started must not.
     func setLinks() {
         areLinksOutdated = false
         // Introductions of new peers come with their first message.
-        admission.update(
-            membership: known.inForce, nodes: known.nodes, records: opened.memory.records, now: Self.now())
+        known.others = groups.dropFirst().flatMap(\.memberships)
+        for group in groups { group.update(latest: known.inForce, nodes: known.nodes, now: Self.now()) }
         transport.update(
             peers: known.addresses, departed: known.departedPeers, memberSince: known.memberSince)
         setMembersTimer()
@@ -56,7 +117,9 @@ extension ReplicaNode {
         membersTimer = loop.scheduleTask(deadline: .uptimeNanoseconds(deadline.nanoseconds)) { [self] in
             guard !isStopped else { return }
             let forgotten = known.expire(connected: transport.connectedPeers, now: Self.now())
-            for node in forgotten { forget(node) }
+            for node in forgotten {
+                for group in groups { group.forget(node) }
+            }
             updateLinks()
         }
     }
@@ -72,8 +135,7 @@ extension ReplicaNode {
 
     private func writeRecord() {
         let (record, options) = (record, options)
-        memoryThread.submit { [self] state in
-            guard state == .active else { return }
+        remembering { [self] in
             var failure: DataDirectoryError?
             do throws(DataDirectoryError) {
                 try ClusterFile.write(record, options.dataDirectory, fileSystem: options.fileSystem)
@@ -87,19 +149,6 @@ extension ReplicaNode {
                 loop.scheduleTask(in: .seconds(1)) { [self] in
                     if !isStopped { writeRecord() }
                 }
-            }
-        }
-    }
-
-    private func forget(_ node: NodeID) {
-        let memory = opened.memory
-        memoryThread.submit { [self] state in
-            guard state == .active else { return }
-            do throws(DataDirectoryError) {
-                try memory.forget(node)
-            } catch {
-                // Nothing depends on it: should the node be added again, it will be adopted.
-                logger.warning("a node that left could not be forgotten: \(error)")
             }
         }
     }
@@ -139,11 +188,11 @@ extension ReplicaNode {
             guard !isStopped else { return }
             let isQuiet = Self.now() - lastHeard >= .milliseconds(patienceMilliseconds)
             let isCutOff = !transport.isConnectedToAnyone
-            if known.isRemoved && (isQuiet || isCutOff) || isReportedRemoved && isCutOff {
+            if isRemoved && (isQuiet || isCutOff) || isReportedRemoved && isCutOff {
                 isRemovalTold = true
                 logger.warning("this node was removed from its cluster")
                 onRemoved?()
-            } else if known.isRemoved {
+            } else if isRemoved {
                 suspectRemoval()
             } else {
                 isReportedRemoved = false

@@ -1,71 +1,37 @@
 import ConsensusTypes
 import RaftCore
-import Synchronization
 import struct SystemPackage.FilePath
 import WriteAheadLog
 
-/// A node's log and state, intact.
-public struct WholeNode {
-    public let log: WriteAheadLog
-    /// What a ``RaftCore`` starts with.
-    public let state: RestoredState
-    /// Has built the state of the snapshot, where there is one.
-    public let restorer: (any SnapshotRestorer)?
-    public let report: RecoveryReport
-}
-
-/// What a node remembers of others. May be used from any thread.
-public final class MemberMemory: Sendable {
-    /// Stands among the records after the file was damaged. No node has it.
-    private static let loss = MemberRecord(
-        node: NodeID(0), directory: DirectoryID(0), startCount: 0, incarnation: 1)
-
-    private let kept: Mutex<MemberRecords>
-    /// Whether nothing was lost that has not been learnt anew: then not to know a node means something.
-    public let isTrusted: Bool
-
-    /// - Parameter peers: who is to be remembered.
-    init(_ records: MemberRecords, peers: [NodeID]) {
-        isTrusted =
-            records.record(of: MemberMemory.loss.node) == nil
-            || peers.allSatisfy { records.record(of: $0)?.startCount ?? 0 > 0 }
-        kept = Mutex(records)
-    }
-
-    public var records: [MemberRecord] { kept.withLock { $0.records } }
-
-    /// For a node that is a member no more. Durable on return.
-    public func forget(_ node: NodeID) throws(DataDirectoryError) {
-        try kept.withLock { (records) throws(DataDirectoryError) in try records.forget(node) }
-    }
-
-    /// Durable on return.
-    public func remember(_ record: MemberRecord) throws(DataDirectoryError) {
-        try kept.withLock { (records) throws(DataDirectoryError) in try records.remember(record) }
-    }
-
-    /// The file was damaged: what it said is forgotten, and that it was is remembered.
-    func noteLoss() throws(DataDirectoryError) {
-        try remember(MemberMemory.loss)
-    }
-}
-
-/// A node's data directory, opened, and what is to become of the node: what ``NodeAdmission`` starts from,
-/// and what carries its outcome out.
+/// A node's data directory, opened, and what is to become of each of its groups: what a ``NodeAdmission`` of each
+/// starts from, and what carries their outcomes out.
+///
+/// All groups are in one log, so damage to it concerns all of them: the log is written anew once each group that
+/// it concerns is restored, and no group runs before.
 public final class OpenedNode {
-    public let directory: DataDirectory
-    public let memory: MemberMemory
-    public let snapshots: SnapshotStore
-    public let group: GroupID
-    public let membership: Membership
-    private let logOptions: WriteAheadLogOptions
-    private let makeRestorer: () -> any SnapshotRestorer
+    /// The group that every node has, which decides who the cluster's members are.
+    public static var firstGroup: GroupID { GroupID(1) }
 
-    public private(set) var start: AdmissionStart
-    /// The node's state, where all of it is intact and it may be used once the node is admitted.
-    public private(set) var whole: WholeNode?
+    public let directory: DataDirectory
+    public let snapshots: SnapshotStore
+    /// What a log without a snapshot starts with.
+    public let membership: Membership
+    /// The groups that the node hosts; the first one is ``firstGroup``.
+    public let groups: [OpenedGroup]
+    let logOptions: WriteAheadLogOptions
+    /// What was noted when damage was found, and was not repaired since.
+    var notes: [RepairNote] = []
+    /// Whether there were such notes and they are damaged, so that any group may lack something.
+    var hasLostNotes = false
+
+    /// The log, open, where it is whole and was not given away.
+    var log: (log: WriteAheadLog, report: RecoveryReport)?
+    /// What the log holds of groups that the node does not host.
+    public internal(set) var unhosted: [RecoveredGroup] = []
+    /// Of these a part was lost with which nobody helps: should they be hosted again, a leader must adopt them.
+    var incompleteUnhosted: [GroupID] = []
     /// One line for each place where something is wrong, for people.
-    public private(set) var damages: [String] = []
+    public internal(set) var damages: [String] = []
 
     /// Opens the directory and reads everything in it.
     ///
@@ -78,17 +44,16 @@ public final class OpenedNode {
     ///   - record: written into the directory before anything else, where it is not there yet.
     ///   - acceptsDataLoss: an operator says that the node is to start with what is intact before the first
     ///     hole.
-    ///   - makeRestorer: builds the state machine's state from a snapshot.
     public init(
         directory path: FilePath, identity: NodeIdentity, newDirectoryID: DirectoryID = .random(),
-        membership: Membership, latest: Membership? = nil, record: ClusterRecord? = nil, group: GroupID,
-        acceptsDataLoss: Bool = false, logOptions: WriteAheadLogOptions, fileSystem: any FileSystem,
-        makeRestorer: @escaping () -> any SnapshotRestorer
+        membership: Membership, latest: Membership? = nil, record: ClusterRecord? = nil,
+        groups plans: [GroupPlan], acceptsDataLoss: Bool = false, logOptions: WriteAheadLogOptions,
+        fileSystem: any FileSystem
     ) throws(NodeError) {
-        self.group = group
+        precondition(plans.first?.id == OpenedNode.firstGroup, "a node's first group is group 1")
+        precondition(Set(plans.map(\.id)).count == plans.count, "two groups of a node have one number")
         self.membership = membership
         self.logOptions = logOptions
-        self.makeRestorer = makeRestorer
         let directory: DataDirectory
         do throws(DataDirectoryError) {
             directory = try DataDirectory.open(
@@ -100,30 +65,31 @@ public final class OpenedNode {
             throw .dataDirectory(error)
         }
         self.directory = directory
-        start = .certain
-        let opened = try OpenedNode.openMemory(
-            directory, peers: (latest ?? membership).members.filter { $0 != identity.node })
-        memory = opened.memory
+        let peers = (latest ?? membership).members.filter { $0 != identity.node }
         damages += directory.damages.map(\.description)
-        damages += opened.damages
-        let own = NodeLife.read(
-            memory.records.first { $0.node == identity.node }, directory: directory.directoryID)
-        try readState(
-            mustBeAdopted: own.mustBeAdopted, hasPeers: hasPeers(latest ?? membership),
-            acceptsDataLoss: acceptsDataLoss)
-        if acceptsDataLoss { try acceptLoss(lifeBase: own.base) }
+        var found: [OpenedGroup] = []
+        for plan in plans {
+            let opened = try OpenedNode.openMemory(directory, plan.id, peers: peers)
+            damages += opened.damages
+            found.append(
+                OpenedGroup(
+                    plan, memory: opened.memory, node: identity.node, directory: directory.directoryID))
+        }
+        groups = found
+        try readState(hasPeers: hasPeers(latest ?? membership), acceptsDataLoss: acceptsDataLoss)
+        if acceptsDataLoss { try acceptLoss() }
     }
 
-    private static func openMemory(
-        _ directory: DataDirectory, peers: [NodeID]
+    static func openMemory(
+        _ directory: DataDirectory, _ group: GroupID, peers: [NodeID]
     ) throws(NodeError) -> (memory: MemberMemory, damages: [String]) {
         do throws(DataDirectoryError) {
             do throws(DataDirectoryError) {
-                return (MemberMemory(try directory.openMembers(), peers: peers), [])
+                return (MemberMemory(try directory.openMembers(group: group), peers: peers), [])
             } catch {
                 guard case .damaged = error else { throw error }
-                try MemberMemory(directory.forgetMembers(), peers: peers).noteLoss()
-                return (MemberMemory(try directory.openMembers(), peers: peers), ["\(error)"])
+                try MemberMemory(directory.forgetMembers(group: group), peers: peers).noteLoss()
+                return (MemberMemory(try directory.openMembers(group: group), peers: peers), ["\(error)"])
             }
         } catch {
             throw .dataDirectory(error)
@@ -132,107 +98,106 @@ public final class OpenedNode {
 
     // MARK: Reading
 
-    private func readState(
-        mustBeAdopted: Bool, hasPeers: Bool, acceptsDataLoss: Bool
-    ) throws(NodeError) {
-        let noted = try readNote()
-        let found: WholeNode
+    private func readState(hasPeers: Bool, acceptsDataLoss: Bool) throws(NodeError) {
+        try readNotes()
         do throws(NodeError) {
-            found = try readWhole()
+            try readWhole()
         } catch {
+            closeLog()
             guard error.isDamage, hasPeers || acceptsDataLoss else { throw error }
             damages.append("\(error)")
-            let left = try salvage(error)
-            if directory.isAdmitted && !mustBeAdopted {
-                try setDamaged(left, noted)
-            } else {
-                start = .outdated(left)
-            }
-            return
+            for (group, left) in zip(groups, try salvage(error)) { judge(group, left) }
+            return try noteDamage()
         }
-        let state = found.state
-        let hasPeers = self.hasPeers(state.membership)
-        let isBlank =
-            state.entries.isEmpty && state.snapshot.index == .zero && state.hardState == HardState()
-        if directory.isAdmitted, !mustBeAdopted, let noted, !OpenedNode.isRestored(found.state, noted) {
+        guard let report = log?.report else { preconditionFailure("a log that was read is open") }
+        let isEndUnknown = report.end == .open && !OpenedNode.isKnown(report.anchor)
+        let found = groups.map { judge($0, isEndUnknown: isEndUnknown) }
+        if found.contains(.damagedBefore) {
             damages.append(
                 "damage was found at an earlier start, and what was lost has not been restored since")
-            try setDamaged(OpenedNode.salvaged(found.state, isEndTrusted: true), noted)
-        } else if !hasPeers, directory.isAdmitted || !isBlank {
-            whole = found
-        } else if mustBeAdopted {
-            start = .outdated(OpenedNode.salvaged(found.state, isEndTrusted: false))
-        } else if !directory.isAdmitted {
-            start = isBlank ? .fresh : .outdated(OpenedNode.salvaged(found.state, isEndTrusted: false))
-            whole = isBlank ? found : nil
-        } else if found.report.end == .open, !OpenedNode.isKnown(found.report.anchor) {
+        }
+        if found.contains(.endUnknown) {
             damages.append(
                 "write-ahead log: nothing in \(directory.logPath) says how far the log was durable; its file "
                     + "ANCHOR is missing or damaged")
-            try setDamaged(OpenedNode.salvaged(found.state, isEndTrusted: false), noted)
+        }
+        checkUnhosted()
+        guard groups.contains(where: \.isBlocking) else { return try endRepair() }
+        try noteDamage()
+        // The log is going to be written anew: what is intact goes into it as it is.
+        for group in groups {
+            guard let whole = group.whole, group.start == .certain else { continue }
+            group.start = .damaged(OpenedNode.salvaged(whole.state, isEndTrusted: true))
+        }
+        closeLog()
+    }
+
+    private func closeLog() {
+        log = nil
+        for group in groups { group.whole = nil }
+    }
+
+    /// What becomes of a group of which a part may be damaged.
+    private func judge(_ group: OpenedGroup, _ found: SalvagedState) {
+        if group.isAdmitted(directory, isBlank: found.isBlank), !group.mustBeAdopted {
+            var left = found
+            if let noted = note(of: group.id) { left.add(noted) }
+            group.start = .damaged(left)
+        } else if group.id != OpenedNode.firstGroup, !group.mustBeAdopted, found.isBlank {
+            group.start = .fresh
         } else {
-            whole = found
-            if noted != nil { try endRepair() }
+            group.start = .outdated(found)
         }
     }
 
-    // MARK: Earlier damage
-
-    /// What was noted when damage was found; `nil` where none was, or it was repaired.
-    private func readNote() throws(NodeError) -> RepairNote? {
-        do throws(DataDirectoryError) {
-            return try directory.repairNotes().first { $0.group == group }
-        } catch {
-            guard case .damaged = error else { throw .dataDirectory(error) }
-            damages.append("\(error)")
-            return RepairNote(group: group, hardState: nil, end: nil)
-        }
+    private enum Finding {
+        case nothing
+        case endUnknown
+        case damagedBefore
     }
 
-    /// Whether the log has what was noted: the repair was done, and the node ended before it removed the note.
-    private static func isRestored(_ state: RestoredState, _ note: RepairNote) -> Bool {
-        guard let hardState = note.hardState, let end = note.end else { return false }
-        return state.hardState.term >= hardState.term
-            && state.entries.last?.position ?? state.snapshot.position >= end
-    }
-
-    /// The node is under repair, which is noted before anything else: more damage may take what tells of this.
-    private func setDamaged(_ found: SalvagedState, _ noted: RepairNote?) throws(NodeError) {
-        var left = found
-        if let noted { left.add(noted) }
-        start = .damaged(left)
-        let note = left.note(group)
-        guard note != noted else { return }
-        do throws(DataDirectoryError) {
-            try directory.noteRepair([note])
-        } catch {
-            // Without room for the note the repair is as good as long as nothing more is damaged meanwhile.
-            guard error.isNoSpace else { throw .dataDirectory(error) }
-            damages.append("there is no room to note what must be restored: \(error)")
+    /// What becomes of a group whose state is intact as far as the log tells.
+    private func judge(_ group: OpenedGroup, isEndUnknown: Bool) -> Finding {
+        guard let state = group.whole?.state else { preconditionFailure("the group was read") }
+        let isBlank =
+            state.entries.isEmpty && state.snapshot.index == .zero && state.hardState == HardState()
+        let isAdmitted = group.isAdmitted(directory, isBlank: isBlank)
+        let salvaged = OpenedNode.salvaged(state, isEndTrusted: false)
+        let noted = note(of: group.id)
+        if isAdmitted, !group.mustBeAdopted, let noted, !OpenedNode.isRestored(state, noted) {
+            var left = OpenedNode.salvaged(state, isEndTrusted: true)
+            left.add(noted)
+            group.start = .damaged(left)
+            return .damagedBefore
+        } else if !hasPeers(state.membership), isAdmitted || !isBlank {
+            group.start = .certain
+        } else if group.mustBeAdopted {
+            group.start = .outdated(salvaged)
+        } else if !isAdmitted {
+            group.start = isBlank ? .fresh : .outdated(salvaged)
+        } else if isEndUnknown {
+            var left = salvaged
+            if let noted { left.add(noted) }
+            group.start = .damaged(left)
+            return .endUnknown
+        } else {
+            group.start = .certain
         }
-    }
-
-    private func endRepair() throws(NodeError) {
-        do throws(DataDirectoryError) {
-            try directory.noteRepair([])
-        } catch {
-            throw .dataDirectory(error)
-        }
+        return .nothing
     }
 
     private static func isKnown(_ anchor: RecoveryReport.Anchor) -> Bool {
         if case .known = anchor { true } else { false }
     }
 
-    private static func salvaged(_ state: RestoredState, isEndTrusted: Bool) -> SalvagedState {
+    static func salvaged(_ state: RestoredState, isEndTrusted: Bool) -> SalvagedState {
         SalvagedState(
             hardState: state.hardState, base: state.snapshot,
-            runs: state.entries.isEmpty ? [] : [state.entries],
-            isEndTrusted: isEndTrusted)
+            runs: state.entries.isEmpty ? [] : [state.entries], isEndTrusted: isEndTrusted)
     }
 
-    /// Opens the log and reads the snapshot that it starts after.
-    private func readWhole() throws(NodeError) -> WholeNode {
+    /// Opens the log and reads the snapshots that its groups start after.
+    func readWhole() throws(NodeError) {
         let opened: WriteAheadLog.Opened
         do throws(DataDirectoryError) {
             opened = try directory.openLog(options: logOptions)
@@ -240,24 +205,32 @@ public final class OpenedNode {
             throw .dataDirectory(error)
         }
         damages += opened.report.damages.map(\.description)
-        let found = opened.groups.first { $0.group == group }
-        var restorer: (any SnapshotRestorer)?
-        if let snapshot = found?.snapshot {
-            restorer = try restore(snapshot)
+        unhosted = opened.groups.filter { found in !groups.contains { $0.id == found.group } }
+        for group in groups {
+            let found = opened.groups.first { $0.group == group.id }
+            var restorer: (any SnapshotRestorer)?
+            if let snapshot = found?.snapshot {
+                restorer = try OpenedNode.restore(snapshots, group.id, snapshot, group.makeRestorer)
+            }
+            group.whole = WholeGroup(
+                state: RestoredState(
+                    hardState: found?.hardState ?? HardState(),
+                    snapshot: found?.snapshot
+                        ?? SnapshotMetadata(index: .zero, term: .zero, membership: membership),
+                    entries: found?.entries ?? []), restorer: restorer)
         }
-        let state = RestoredState(
-            hardState: found?.hardState ?? HardState(),
-            snapshot: found?.snapshot
-                ?? SnapshotMetadata(index: .zero, term: .zero, membership: membership),
-            entries: found?.entries ?? [])
-        return WholeNode(log: opened.log, state: state, restorer: restorer, report: opened.report)
+        log = (opened.log, opened.report)
     }
 
     private func hasPeers(_ membership: Membership) -> Bool {
         membership.members.contains { $0 != directory.identity.node }
     }
 
-    private func restore(_ metadata: SnapshotMetadata) throws(NodeError) -> any SnapshotRestorer {
+    /// Builds the state of a stored snapshot.
+    static func restore(
+        _ snapshots: SnapshotStore, _ group: GroupID, _ metadata: SnapshotMetadata,
+        _ makeRestorer: () -> any SnapshotRestorer
+    ) throws(NodeError) -> any SnapshotRestorer {
         let restorer = makeRestorer()
         let file: SnapshotFile
         do throws(SnapshotError) {
@@ -292,122 +265,6 @@ public final class OpenedNode {
             throw .snapshotContents(file: file.path, error)
         }
         return restorer
-    }
-
-    // MARK: Damage
-
-    /// What is left. Damaged snapshots are set aside, so that nobody takes them for the newest.
-    private func salvage(_ cause: NodeError) throws(NodeError) -> SalvagedState {
-        let log: SalvagedLog
-        do throws(DataDirectoryError) {
-            log = try directory.salvageLog(options: logOptions)
-        } catch {
-            throw .dataDirectory(error)
-        }
-        if case .dataDirectory = cause {
-            damages += log.damages.dropFirst().map(\.description)
-        }
-        guard log.groups.allSatisfy({ $0.group == group }) else { throw cause }
-        var base: SnapshotMetadata?
-        do throws(SnapshotError) {
-            if case .snapshotContents(let file, _) = cause { try snapshots.setAside(file) }
-            for damage in try snapshots.damaged(group) {
-                guard case .damaged(let file, _, _) = damage else { continue }
-                if "\(damage)" != "\(cause)" { damages.append("\(damage)") }
-                try snapshots.setAside(file)
-            }
-            base = try snapshots.intact(group).last?.metadata
-        } catch {
-            throw .snapshot(error)
-        }
-        let left =
-            log.groups.first
-            ?? SalvagedGroup(
-                group: group, hardState: nil, snapshot: nil, runs: [], lastPosition: nil, isEndTrusted: false)
-        return SalvagedState(left, base: base, membership: membership)
-    }
-
-    /// What an operator says: the node starts with what is intact before the first hole.
-    private func acceptLoss(lifeBase: UInt64) throws(NodeError) {
-        switch start {
-        case .damaged(let state), .outdated(let state):
-            let kept = OpenedNode.beforeFirstHole(state, group, membership)
-            let index = kept.entries.last?.index ?? kept.snapshot?.index ?? .zero
-            damages.append(
-                "started with --accept-data-loss: everything after entry \(index) is dropped")
-            try replaceLog(by: kept)
-            whole = try readWhole()
-        case .certain, .fresh, .forced:
-            break
-        }
-        do throws(DataDirectoryError) {
-            try memory.remember(
-                NodeLife.ownRecord(
-                    directory.identity.node, directory.directoryID, base: lifeBase, mustBeAdopted: false))
-            try directory.markAdmitted()
-            try directory.noteRepair([])
-        } catch {
-            throw .dataDirectory(error)
-        }
-        start = .forced
-    }
-
-    private static func beforeFirstHole(
-        _ state: SalvagedState, _ group: GroupID, _ membership: Membership
-    ) -> RecoveredGroup {
-        let base = state.base ?? SnapshotMetadata(index: .zero, term: .zero, membership: membership)
-        var entries: [Entry] = []
-        if let run = state.runs.first(where: { $0.contains { $0.index == base.index.next } }) {
-            entries = run.filter { $0.index > base.index }
-        }
-        var hardState = state.hardState ?? HardState()
-        // A vote that is not remembered was cast in the last known term at the latest, as far as can be told.
-        let ends = state.runs.compactMap { $0.last?.term } + [base.term, state.lostEnd?.term ?? .zero]
-        if let last = ends.max(), last > hardState.term { hardState = HardState(term: last) }
-        return RecoveredGroup(
-            group: group, hardState: hardState, snapshot: base.index == .zero ? nil : base, entries: entries)
-    }
-
-    // MARK: The outcome
-
-    /// Carries the outcome of the node's admission out, durably. Afterwards ``whole`` is what it runs with.
-    public func carryOut(_ outcome: AdmissionOutcome) throws(NodeError) -> WholeNode {
-        if case .restored(let restored, let adoptedAt) = outcome {
-            whole = nil
-            try replaceLog(by: restored)
-            if let adoptedAt {
-                let record = NodeLife.ownRecord(
-                    directory.identity.node, directory.directoryID,
-                    base: NodeLife.base(adoptedAt: adoptedAt), mustBeAdopted: false)
-                do throws(DataDirectoryError) {
-                    try memory.remember(record)
-                } catch {
-                    throw .dataDirectory(error)
-                }
-            }
-        }
-        do throws(DataDirectoryError) {
-            try directory.markAdmitted()
-            try directory.noteRepair([])
-        } catch {
-            throw .dataDirectory(error)
-        }
-        if let result = takeWhole() { return result }
-        return try readWhole()
-    }
-
-    private func replaceLog(by contents: RecoveredGroup) throws(NodeError) {
-        do throws(DataDirectoryError) {
-            try directory.rebuildLog(groups: [contents], options: logOptions)
-        } catch {
-            throw .dataDirectory(error)
-        }
-    }
-
-    /// Gives the whole state away: for a node that is certain of its past.
-    public func takeWhole() -> WholeNode? {
-        defer { whole = nil }
-        return whole
     }
 }
 

@@ -14,7 +14,7 @@ import WriteAheadLog
             MemberInformation(name: "n\(id)", peerAddresses: [.init(host: "memory", port: Int(id))]))
     }
 
-    private func isVoter(_ id: UInt64) -> @Sendable (ReplicaNode<TestNode.Group>) -> Bool {
+    private func isVoter(_ id: UInt64) -> @Sendable (SingleGroupNode<TestNode.Group>) -> Bool {
         { $0.replica?.core.membership.isVoter(NodeID(id)) == true }
     }
 
@@ -62,12 +62,12 @@ import WriteAheadLog
         let removed = nodes.first { $0.id != leader.id }!
         let left = try await removed.node.changeMembership(MembershipChange([.remove(removed.id)]))
         #expect(left.voters.count == 2)
-        try await removed.wait("word of its removal") { $0.isRemovalTold }
+        try await removed.wait("word of its removal") { $0.node.isRemovalTold }
         #expect(removed.removals.count == 1)
         let others = nodes.filter { $0.id != removed.id }
         #expect(try await others[0].add(1) == 1)
         for node in others {
-            try await node.wait("dropped links") { !$0.transport.connectedPeers.contains(removed.id) }
+            try await node.wait("dropped links") { !$0.node.transport.connectedPeers.contains(removed.id) }
         }
         await nodes.stopAll()
     }
@@ -79,7 +79,7 @@ import WriteAheadLog
         let others = nodes.filter { $0.id != leader.id }
         #expect(try await others.leader().id != leader.id)
         #expect(try await others[0].add(1) == 1)
-        try await leader.wait("word of its removal") { $0.isRemovalTold }
+        try await leader.wait("word of its removal") { $0.node.isRemovalTold }
         await nodes.stopAll()
     }
 
@@ -92,13 +92,13 @@ import WriteAheadLog
         await away.stop()
         _ = try await others[0].node.changeMembership(MembershipChange([.remove(away.id)]))
         for node in others {
-            try await node.wait("the removal") { $0.known.departed.contains { $0.node == away.id } }
+            try await node.wait("the removal") { $0.node.known.departed.contains { $0.node == away.id } }
         }
         await others.stopAll()
         nodes = []
         for node in others { nodes.append(try await cluster.start(node.id.rawValue)) }
         let back = try await cluster.start(away.id.rawValue)
-        try await back.wait("word of its removal") { $0.isRemovalTold }
+        try await back.wait("word of its removal") { $0.node.isRemovalTold }
         #expect(try await nodes[0].add(1) == 1)
         await (nodes + [back]).stopAll()
     }

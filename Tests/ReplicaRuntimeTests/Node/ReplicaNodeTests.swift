@@ -78,7 +78,7 @@ import Testing
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let told = Mutex<[String]>([])
         let node = try await loop.submit {
-            let node = try ReplicaNode<TestNode.Group>(
+            let node = try SingleGroupNode<TestNode.Group>(
                 options: options, groupSettings: StateMachineGroupSettings(), loop: loop,
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
                 onAdmitted: { told.withLock { $0.append("admitted") } },

@@ -20,7 +20,7 @@ final class TestNode: Sendable {
 
     let id: NodeID
     let loop: any EventLoop
-    let node: ReplicaNode<Group>
+    let node: SingleGroupNode<Group>
     let endings: Endings
     let removals: Endings.Count
 
@@ -38,7 +38,7 @@ final class TestNode: Sendable {
         }
     }
 
-    private init(_ node: ReplicaNode<Group>, _ endings: Endings, _ removals: Endings.Count) {
+    private init(_ node: SingleGroupNode<Group>, _ endings: Endings, _ removals: Endings.Count) {
         self.removals = removals
         id = node.options.nodeID
         loop = node.loop
@@ -58,7 +58,7 @@ final class TestNode: Sendable {
     ) async throws -> TestNode {
         let endings = Endings()
         let node = try await loop.submit {
-            try ReplicaNode<Group>(
+            try SingleGroupNode<Group>(
                 options: options, groupSettings: StateMachineGroupSettings(), loop: loop,
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, onEnd: { endings.add($0) })
         }.get()
@@ -72,7 +72,7 @@ final class TestNode: Sendable {
 
     /// Runs on the node's loop.
     func run<Value: Sendable>(
-        _ body: @escaping @Sendable (ReplicaNode<Group>) throws -> Value
+        _ body: @escaping @Sendable (SingleGroupNode<Group>) throws -> Value
     ) async throws -> Value {
         let node = node
         return try await loop.submit { try body(node) }.get()
@@ -112,7 +112,7 @@ final class TestNode: Sendable {
 
     /// Looks every few milliseconds, for half a minute at most.
     func wait(
-        _ what: String, until isDone: @escaping @Sendable (ReplicaNode<Group>) -> Bool
+        _ what: String, until isDone: @escaping @Sendable (SingleGroupNode<Group>) -> Bool
     ) async throws {
         let loop = loop
         let node = node

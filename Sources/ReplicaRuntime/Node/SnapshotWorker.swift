@@ -1,16 +1,18 @@
 import NIOCore
 import NIOPosix
 
-/// A thread for ``SnapshotFiles``, so that neither the loop nor the log waits for them.
+/// A group's ``SnapshotFiles`` on the thread that a node has for those of all its groups, so that neither the loop
+/// nor the log waits for them.
 ///
 /// Sendable without a lock: `files` is touched by the pool's only thread alone.
 final class SnapshotWorker: @unchecked Sendable {
-    private let pool = NIOThreadPool(numberOfThreads: 1)
+    private let pool: NIOThreadPool
     private let files: SnapshotFiles
 
-    init(files: sending SnapshotFiles) {
+    /// - Parameter pool: has one thread, and was started.
+    init(files: sending SnapshotFiles, pool: NIOThreadPool) {
         self.files = files
-        pool.start()
+        self.pool = pool
     }
 
     /// Runs on the worker's thread, in the order of the calls.
@@ -19,10 +21,5 @@ final class SnapshotWorker: @unchecked Sendable {
             // After the pool was stopped the node is going away, and nobody waits for an answer.
             if state == .active { work(files) }
         }
-    }
-
-    /// Finishes what was asked for and ends the thread.
-    func stop() async throws {
-        try await pool.shutdownGracefully()
     }
 }

@@ -1,62 +1,73 @@
 import ConsensusTypes
 import Logging
 import NIOCore
-import NIOPosix
-import PeerTransport
 import RaftCore
 import WriteAheadLog
 
-extension ReplicaNode {
+extension GroupHost {
     /// Does what the admission asks for after it was told something.
-    func carryOutAdmission() {
-        guard !isCarryingOut, !isStopped else { return }
+    package func carryOutAdmission() {
+        guard let node, !isCarryingOut, !node.isStopped else { return }
         isCarryingOut = true
-        while !isStopped {
+        while !node.isStopped {
             let effects = admission.takeEffects()
             if effects.isEmpty { break }
-            for effect in effects where !isStopped { carryOut(effect) }
+            for effect in effects where !node.isStopped { carryOut(effect, node) }
         }
         isCarryingOut = false
-        transport.flush()
-        setAdmissionTimer()
+        node.transport.flush()
+        setAdmissionTimer(node)
     }
 
-    private func carryOut(_ effect: AdmissionEffect) {
+    private func carryOut(_ effect: AdmissionEffect, _ node: ReplicaNode) {
         switch effect {
         case .send(let message, let peer):
-            _ = transport.send(
-                RepairMessageCoding.encode(message), kind: NodeFrameKind.repair.rawValue, to: peer)
+            sendRepair(message, to: peer)
         case .remember(let record):
-            remember(record)
+            remember(record, node)
         case .readSnapshot(let read):
-            readSnapshotForRepair(read)
+            readSnapshotForRepair(read, node)
         case .storeChunk(let chunk):
-            storeChunkOfRepair(chunk)
+            storeChunkOfRepair(chunk, node)
         case .accepted(let peer):
             peerAccepted(peer)
         case .admitted(let outcome):
-            admit(outcome)
+            logOutcome(outcome)
+            node.admitted(position, outcome)
         case .restart(let reason):
-            end(.restart(reason))
+            node.end(.restart(reason))
         case .stop(let reason):
-            end(.failed(reason))
+            node.end(.failed(reason))
         case .report(let text, let isWarning):
             logger.log(level: isWarning ? .warning : .info, "\(text)")
         }
     }
 
-    private func remember(_ record: MemberRecord) {
-        let memory = opened.memory
-        memoryThread.submit { [self] state in
-            guard state == .active else { return }
+    private func logOutcome(_ outcome: AdmissionOutcome) {
+        guard case .restored(let restored, let adoptedAt) = outcome else {
+            logger.info("admitted: the peers know no other data directory of this node's")
+            return
+        }
+        logger.info(
+            "repaired",
+            metadata: [
+                "by": adoptedAt == nil ? "exact restoration" : "adoption",
+                "snapshot-index": "\(restored.snapshot?.index ?? .zero)",
+                "last-index": "\(restored.entries.last?.index ?? restored.snapshot?.index ?? .zero)",
+            ])
+    }
+
+    private func remember(_ record: MemberRecord, _ node: ReplicaNode) {
+        let memory = memory!
+        node.remembering { [self] in
             var failure: DataDirectoryError?
             do throws(DataDirectoryError) {
                 try memory.remember(record)
             } catch {
                 failure = error
             }
-            whenRunning { [self, failure] now in
-                if let failure { return rememberingFailed(record, failure) }
+            node.whenRunning { [self, failure] now in
+                if let failure { return rememberingFailed(record, failure, node) }
                 admission.remembered(record, now: now)
                 carryOutAdmission()
             }
@@ -64,15 +75,17 @@ extension ReplicaNode {
     }
 
     /// On a full disk the peer waits until there is room; after any other failure the file cannot be trusted.
-    private func rememberingFailed(_ record: MemberRecord, _ failure: DataDirectoryError) {
-        guard failure.isNoSpace else { return end(.failed("\(failure)")) }
+    private func rememberingFailed(
+        _ record: MemberRecord, _ failure: DataDirectoryError, _ node: ReplicaNode
+    ) {
+        guard failure.isNoSpace else { return node.end(.failed("\(failure)")) }
         logger.error("a peer cannot be remembered: \(failure)", metadata: ["peer": "\(record.node)"])
-        loop.scheduleTask(in: .seconds(1)) { [self] in
-            if !isStopped { remember(record) }
+        node.loop.scheduleTask(in: .seconds(1)) { [self] in
+            if !node.isStopped { remember(record, node) }
         }
     }
 
-    private func readSnapshotForRepair(_ read: SnapshotRead) {
+    private func readSnapshotForRepair(_ read: SnapshotRead, _ node: ReplicaNode) {
         worker.submit { [self] files in
             var chunk: SnapshotChunk?
             var isDamaged = false
@@ -82,7 +95,7 @@ extension ReplicaNode {
                 isDamaged = error.isDamage(in: read)
                 logger.error("a snapshot cannot be read for \(read.peer): \(error)")
             }
-            whenRunning { [self, chunk, isDamaged] now in
+            node.whenRunning { [self, chunk, isDamaged] now in
                 admission.snapshotRead(read, chunk: chunk, now: now)
                 if isDamaged { replica?.renewSnapshot(now: now) }
                 carryOutAdmission()
@@ -90,7 +103,7 @@ extension ReplicaNode {
         }
     }
 
-    private func storeChunkOfRepair(_ chunk: SnapshotChunk) {
+    private func storeChunkOfRepair(_ chunk: SnapshotChunk, _ node: ReplicaNode) {
         let check = snapshotCheck
         worker.submit { [self] files in
             var outcome = ChunkOutcome.failed
@@ -100,43 +113,22 @@ extension ReplicaNode {
                 logger.error("a snapshot from a peer was refused: \(error)")
             }
             if outcome != .stored { check.forget() }
-            whenRunning { [self, outcome] now in
+            node.whenRunning { [self, outcome] now in
                 admission.chunkStored(chunk.metadata, outcome: outcome, now: now)
                 carryOutAdmission()
             }
         }
     }
 
-    private func admit(_ outcome: AdmissionOutcome) {
-        do throws(NodeError) {
-            let whole = try opened.carryOut(outcome)
-            if case .restored(let group, let adoptedAt) = outcome {
-                logger.info(
-                    "repaired",
-                    metadata: [
-                        "by": adoptedAt == nil ? "exact restoration" : "adoption",
-                        "snapshot-index": "\(group.snapshot?.index ?? .zero)",
-                        "last-index": "\(group.entries.last?.index ?? group.snapshot?.index ?? .zero)",
-                    ])
-            } else {
-                logger.info("admitted: the peers know no other data directory of this node's")
-            }
-            run(whole)
-        } catch {
-            return end(.failed("\(error)"))
-        }
-        scheduleTurn()
-        onAdmitted()
-    }
-
-    private func setAdmissionTimer() {
+    private func setAdmissionTimer(_ node: ReplicaNode) {
         admissionTimer?.cancel()
         admissionTimer = nil
         let deadline = admission.nextDeadline
-        guard deadline < .distantFuture, !isStopped else { return }
-        admissionTimer = loop.scheduleTask(deadline: .uptimeNanoseconds(deadline.nanoseconds)) { [self] in
-            guard !isStopped else { return }
-            admission.advance(now: Self.now())
+        guard deadline < .distantFuture, !node.isStopped else { return }
+        admissionTimer = node.loop.scheduleTask(deadline: .uptimeNanoseconds(deadline.nanoseconds)) {
+            [self] in
+            guard !node.isStopped else { return }
+            admission.advance(now: ReplicaNode.now())
             carryOutAdmission()
         }
     }

@@ -1,7 +1,7 @@
 import ConsensusTypes
 import RaftCore
 
-/// A state machine with the clients that wait for it, which a ``ReplicaNode`` gives files, sockets and threads.
+/// A state machine with the clients that wait for it, which a ``GroupHost`` gives files, sockets and threads.
 ///
 /// The node calls the members at the end of this protocol instead of the ``Replica``'s own: they are one call
 /// for each turn, message or sync, and below them a group that is no generic type itself is compiled as if
