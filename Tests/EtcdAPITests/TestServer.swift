@@ -104,7 +104,7 @@ final class TestServer: Sendable {
     ) async throws {
         let core = core
         let service = service
-        for _ in 0..<2_000 {
+        for _ in 0..<20_000 {
             if try await group.next().submit({ condition(core.value, service.value) }).get() { return }
             try await Task.sleep(for: .milliseconds(5))
         }

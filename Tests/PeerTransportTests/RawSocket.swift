@@ -41,7 +41,7 @@ struct RawClient: Sendable {
     static func connect(to port: Int) async throws -> RawClient {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let closed = loop.makePromise(of: [UInt8].self)
-        let timeout = loop.scheduleTask(in: .seconds(20)) {
+        let timeout = loop.scheduleTask(in: .seconds(120)) {
             closed.fail(NeverHappened(description: "the connection was not closed"))
         }
         closed.futureResult.whenComplete { _ in timeout.cancel() }

@@ -30,7 +30,7 @@ struct TLSEndpoint: Sendable {
     func dial(_ port: Int, saying bytes: [UInt8]) async throws -> [UInt8] {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let closed = loop.makePromise(of: [UInt8].self)
-        let timeout = loop.scheduleTask(in: .seconds(20)) {
+        let timeout = loop.scheduleTask(in: .seconds(120)) {
             closed.fail(NeverHappened(description: "the connection was not closed"))
         }
         closed.futureResult.whenComplete { _ in timeout.cancel() }

@@ -93,7 +93,7 @@ public final class WireConnection: Sendable {
 
     /// Waits until the server has said enough; false where it never does.
     public func until(_ condition: (WireConnection) -> Bool) async -> Bool {
-        for _ in 0..<2_000 {
+        for _ in 0..<20_000 {
             if condition(self) { return true }
             try? await Task.sleep(for: .milliseconds(5))
         }
