@@ -114,9 +114,18 @@ extension GroupHost {
             _ = node.transport.send(bytes, kind: first.rawValue, to: peer)
             return
         }
-        var writer = ByteWriter(reserving: 8 + bytes.count)
-        writer.write(id.rawValue)
+        _ = node.transport.send(GroupFrame.encode(bytes, group: id), kind: other.rawValue, to: peer)
+    }
+}
+
+/// The payload of a frame that names a group in front of what the first group's frames carry alone.
+enum GroupFrame {
+    static let headerSizeBytes = 8
+
+    static func encode(_ bytes: [UInt8], group: GroupID) -> [UInt8] {
+        var writer = ByteWriter(reserving: headerSizeBytes + bytes.count)
+        writer.write(group.rawValue)
         bytes.withUnsafeBytes { writer.writeRaw($0) }
-        _ = node.transport.send(writer.bytes, kind: other.rawValue, to: peer)
+        return writer.bytes
     }
 }

@@ -15,10 +15,10 @@ extension ReplicaNode: PeerTransportDelegate {
             groups[0].receiveRepair(payload, from: peer, now: now)
         case .groupAside:
             guard let group = addressee(payload, from: peer, now: now) else { return }
-            group.receiveAside(payload[8..<payload.count], from: peer, now: now)
+            group.receiveAside(payload[GroupFrame.headerSizeBytes..<payload.count], from: peer, now: now)
         case .groupRepair:
             guard let group = addressee(payload, from: peer, now: now) else { return }
-            group.receiveRepair(payload[8..<payload.count], from: peer, now: now)
+            group.receiveRepair(payload[GroupFrame.headerSizeBytes..<payload.count], from: peer, now: now)
         case nil:
             logger.warning("a frame of unknown kind \(kind)", metadata: ["peer": "\(peer)"])
         }

@@ -110,6 +110,9 @@ import WriteAheadLog
         let introduction = Introduction(
             directory: DirectoryID(0x1122_3344_5566_7788), startCount: 7, incarnation: 0xdead_beef,
             stage: .active)
-        #expect(RepairMessageCoding.encode(.introduction(introduction)) == documented)
+        let encoded = RepairMessageCoding.encode(.introduction(introduction))
+        #expect(encoded == documented)
+        #expect(GroupFrame.encode(encoded, group: GroupID(6)) == [6, 0, 0, 0, 0, 0, 0, 0] + documented)
+        #expect(NodeFrameKind.groupAside.rawValue == 4 && NodeFrameKind.groupRepair.rawValue == 5)
     }
 }
