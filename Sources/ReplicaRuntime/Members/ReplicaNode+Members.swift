@@ -23,12 +23,14 @@ extension ReplicaNode {
         let index = groups[0].committedIndex
         known.start(inForce: inForce, committed: committed, through: index, now: Self.now())
         if known.committed != record.latest { writeMembership() }
-        tellGroups()
+        areFollowersOutdated = groups.count > 1
     }
 
-    /// The other groups follow what the first one has decided.
-    private func tellGroups() {
-        guard !known.committed.isJoint else { return }
+    /// The other groups follow what the first one has decided. After a start its log may be behind that: they are
+    /// not led back to members of before.
+    func tellFollowers() {
+        guard groups[0].isEstablished, !known.committed.isJoint else { return }
+        areFollowersOutdated = false
         for group in groups.dropFirst() { group.follow(known.committed, now: Self.now()) }
     }
 
@@ -52,7 +54,7 @@ extension ReplicaNode {
             ])
         areLinksOutdated = true
         writeMembership()
-        tellGroups()
+        areFollowersOutdated = groups.count > 1
         if isRemoved { suspectRemoval() }
     }
 
@@ -88,7 +90,7 @@ extension ReplicaNode {
 
     /// Whether the last committed membership of every group that runs here is that of the first. Use it on the loop.
     public var areGroupsFollowing: Bool {
-        groups.dropFirst().allSatisfy { !$0.isRunning || $0.followsCluster }
+        !areFollowersOutdated && groups.dropFirst().allSatisfy { !$0.isRunning || $0.followsCluster }
     }
 
     /// Makes links what the memberships want. Not within a turn of the group.

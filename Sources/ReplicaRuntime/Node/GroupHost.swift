@@ -202,6 +202,11 @@ public final class GroupHost<Group: HostedGroup>: NodeGroup, @unchecked Sendable
         return [core.membership, core.membership(at: core.commitIndex)]
     }
 
+    package var isEstablished: Bool {
+        guard let core = replica?.core else { return false }
+        return core.leader != nil && replica.appliedTerm == core.term
+    }
+
     package var committedIndex: LogIndex { replica?.core.commitIndex ?? .zero }
 
     package func update(latest: Membership, nodes: [NodeID], now: Instant) {

@@ -51,6 +51,8 @@ package protocol NodeGroup: AnyObject, Sendable {
 
     /// The memberships that links are kept for: in force, and the last one that was committed.
     var memberships: [Membership] { get }
+    /// Whether a leader is known and an entry of its term was applied: then what is applied here is not old.
+    var isEstablished: Bool { get }
     /// Up to where the log is known to be committed.
     var committedIndex: LogIndex { get }
     /// Links are kept to these nodes from now on.

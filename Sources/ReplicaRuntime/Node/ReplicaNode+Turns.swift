@@ -22,6 +22,7 @@ extension ReplicaNode {
         turnsLeft = 0
         guard !isStopped else { return }
         submitGathered()
+        if areFollowersOutdated { tellFollowers() }
         if areLinksOutdated { updateLinks() }
         transport.flush()
         setTimer()

@@ -60,6 +60,8 @@ public final class ReplicaNode: @unchecked Sendable {
     var record: ClusterRecord
     /// Whether the members changed in this turn.
     var areLinksOutdated = false
+    /// Whether the other groups are to be told of the first one's members.
+    var areFollowersOutdated = false
     var membersTimer: Scheduled<Void>?
     var removalTimer: Scheduled<Void>?
     var isReportedRemoved = false

@@ -140,14 +140,19 @@ public final class OpenedNode {
     /// What becomes of a group of which a part may be damaged.
     private func judge(_ group: OpenedGroup, _ found: SalvagedState) {
         if group.isAdmitted(directory, isBlank: found.isBlank), !group.mustBeAdopted {
-            var left = found
-            if let noted = note(of: group.id) { left.add(noted) }
-            group.start = .damaged(left)
+            group.start = damaged(found, group.id)
         } else if group.id != OpenedNode.firstGroup, !group.mustBeAdopted, found.isBlank {
             group.start = .fresh
         } else {
             group.start = .outdated(found)
         }
+    }
+
+    /// What is left, less what was not there any more when damage was found first.
+    private func damaged(_ found: SalvagedState, _ group: GroupID) -> AdmissionStart {
+        var left = found
+        if let noted = note(of: group) { left.add(noted) }
+        return .damaged(left)
     }
 
     private enum Finding {
@@ -163,11 +168,10 @@ public final class OpenedNode {
             state.entries.isEmpty && state.snapshot.index == .zero && state.hardState == HardState()
         let isAdmitted = group.isAdmitted(directory, isBlank: isBlank)
         let salvaged = OpenedNode.salvaged(state, isEndTrusted: false)
-        let noted = note(of: group.id)
-        if isAdmitted, !group.mustBeAdopted, let noted, !OpenedNode.isRestored(state, noted) {
-            var left = OpenedNode.salvaged(state, isEndTrusted: true)
-            left.add(noted)
-            group.start = .damaged(left)
+        if isAdmitted, !group.mustBeAdopted, let noted = note(of: group.id),
+            !OpenedNode.isRestored(state, noted)
+        {
+            group.start = damaged(OpenedNode.salvaged(state, isEndTrusted: true), group.id)
             return .damagedBefore
         } else if !hasPeers(state.membership), isAdmitted || !isBlank {
             group.start = .certain
@@ -176,9 +180,7 @@ public final class OpenedNode {
         } else if !isAdmitted {
             group.start = isBlank ? .fresh : .outdated(salvaged)
         } else if isEndUnknown {
-            var left = salvaged
-            if let noted { left.add(noted) }
-            group.start = .damaged(left)
+            group.start = damaged(salvaged, group.id)
             return .endUnknown
         } else {
             group.start = .certain

@@ -12,12 +12,17 @@ import WriteAheadLog
     @Test func groupsAreApart() async throws {
         let cluster = TestCluster()
         var nodes = try await cluster.startGroups([1, 2])
-        try await nodes.lead(1, by: 1)
-        try await nodes.lead(2, by: 2)
+        // A machine that is busy with other things may bring about another election in between.
+        var leads: [Bool] = []
+        for _ in 0..<100 where leads != [true, false, false, true] {
+            try await nodes.lead(1, by: 1)
+            try await nodes.lead(2, by: 2)
+            leads = try await nodes[0].run { [$0.leads(1), $0.leads(2)] }
+            leads += try await nodes[1].run { [$0.leads(1), $0.leads(2)] }
+        }
+        #expect(leads == [true, false, false, true])
         #expect(try await nodes[2].add(5, to: 1) == 5)
         #expect(try await nodes[2].add(700, to: 2) == 700)
-        #expect(try await nodes[0].run { ($0.leads(1), $0.leads(2)) } == (true, false))
-        #expect(try await nodes[1].run { ($0.leads(1), $0.leads(2)) } == (false, true))
         for number in 0..<3 {
             let id = nodes[number].id
             await nodes[number].stop()
