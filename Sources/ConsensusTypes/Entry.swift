@@ -8,6 +8,9 @@ public struct Entry: Hashable, Sendable {
         case command = 1
         /// An encoded ``Membership``, in force from the moment it is appended (section 6).
         case membership = 2
+        /// A command in the log of a witness, which was not given its payload, nor whose proposal it is. It stands
+        /// for the command where terms and counts matter, and can be applied by nobody.
+        case withheld = 3
     }
 
     public let index: LogIndex
@@ -26,6 +29,11 @@ public struct Entry: Hashable, Sendable {
         self.kind = kind
         self.proposal = proposal
         self.payload = payload
+    }
+
+    /// The entry as a witness gets it.
+    public var asWithheld: Entry {
+        kind == .command ? Entry(index: index, term: term, kind: .withheld) : self
     }
 
     /// What the entry counts towards limits on messages and logs: its payload and 48 bytes for the rest.
@@ -52,10 +60,18 @@ public struct SnapshotMetadata: Hashable, Sendable {
     public let term: Term
     /// The membership in force at `index`.
     public let membership: Membership
+    /// Whether it is a witness's: it says where the log starts, and the state itself is not in it.
+    public let isWithheld: Bool
 
-    public init(index: LogIndex, term: Term, membership: Membership) {
+    public init(index: LogIndex, term: Term, membership: Membership, isWithheld: Bool = false) {
         self.index = index
         self.term = term
         self.membership = membership
+        self.isWithheld = isWithheld
+    }
+
+    /// The same without the state: what a witness gets in its place.
+    public var asWithheld: SnapshotMetadata {
+        SnapshotMetadata(index: index, term: term, membership: membership, isWithheld: true)
     }
 }

@@ -12,16 +12,20 @@ public struct MemberDescription: Hashable, Sendable {
     /// Whether the leader's owner promotes it by itself once it has caught up. Only of learners does it say
     /// anything.
     public let isPromotedWhenReady: Bool
+    /// Whether the member keeps of the log only what voting and counting need, and no data: it never leads and
+    /// answers no reads. It stays so as long as it is a member.
+    public let isWitness: Bool
     /// The owner's encoding of name and addresses. No core looks into it.
     public let information: ByteSlice
 
     public init(
         node: NodeID, priority: UInt8 = MemberDescription.defaultPriority,
-        isPromotedWhenReady: Bool = false, information: ByteSlice = ByteSlice()
+        isPromotedWhenReady: Bool = false, isWitness: Bool = false, information: ByteSlice = ByteSlice()
     ) {
         self.node = node
         self.priority = priority
         self.isPromotedWhenReady = isPromotedWhenReady
+        self.isWitness = isWitness
         self.information = information
     }
 }

@@ -17,6 +17,8 @@ public struct Membership: Hashable, Sendable {
     public let evicted: [NodeID]
     /// Sorted by node, at most one for each, and only of members and of those that were evicted.
     public let descriptions: [MemberDescription]
+    /// Of members and of those that were evicted, who keeps no data, by the descriptions. Sorted.
+    public let witnesses: [NodeID]
 
     /// Puts everything into its normal form: of what is said twice the first counts, and what does not belong
     /// (learners that vote, descriptions of strangers) is left out.
@@ -44,6 +46,7 @@ public struct Membership: Hashable, Sendable {
             }
         }
         self.descriptions = known
+        self.witnesses = known.filter(\.isWitness).map(\.node)
     }
 
     public var isJoint: Bool { !outgoingVoters.isEmpty }
@@ -68,6 +71,20 @@ public struct Membership: Hashable, Sendable {
 
     public func priority(of node: NodeID) -> UInt8 {
         description(of: node)?.priority ?? MemberDescription.defaultPriority
+    }
+
+    /// Whether the node keeps no data: see ``MemberDescription/isWitness``.
+    public func isWitness(_ node: NodeID) -> Bool {
+        witnesses.contains(node)
+    }
+
+    /// Whether every quorum has a voter with data in it, in each majority that decides: what is committed is then
+    /// never held by witnesses alone.
+    public var hasDataInEveryQuorum: Bool {
+        witnesses.isEmpty
+            || [voters, outgoingVoters].allSatisfy { half in
+                half.isEmpty || half.count(where: isWitness) < Membership.majority(of: half.count)
+            }
     }
 
     /// The membership that follows a joint one: the new voters decide alone. Any other follows itself.

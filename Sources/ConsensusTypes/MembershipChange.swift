@@ -8,7 +8,7 @@ public enum MembershipChangeProblem: UInt8, Error, Hashable, Sendable, CaseItera
     case notLearner = 2
     /// The node to be demoted is not a voter.
     case notVoter = 3
-    /// There would be no voter that may lead: none at all, or none with a priority above 0.
+    /// There would be no voter that may lead: none at all, or none with data and a priority above 0.
     case noVoterLeft = 4
     /// There would be more than ``MembershipChange/maximumMembers``, those that were evicted included.
     case tooManyMembers = 5
@@ -20,6 +20,11 @@ public enum MembershipChangeProblem: UInt8, Error, Hashable, Sendable, CaseItera
     case informationTooLarge = 8
     /// The encoding of the change cannot be read.
     case malformed = 9
+    /// There would be a quorum of witnesses alone: witnesses must be fewer than a majority of the voters.
+    case tooManyWitnesses = 10
+    /// A witness is to keep data, or the other way round. Remove the member, and add it again with an empty
+    /// data directory, in two changes.
+    case witnessFixed = 11
 }
 
 /// What a change does to a membership first.
@@ -55,7 +60,7 @@ public struct MembershipChange: Hashable, Sendable {
         case remove(NodeID)
         /// A silent member leaves, and may come back by itself. What is said of it stays.
         case evict(NodeID)
-        /// New information on a member, or a new priority.
+        /// New information on a member, or a new priority. Whether it is a witness must be said as it is.
         case describe(MemberDescription)
     }
 
@@ -95,7 +100,15 @@ public struct MembershipChange: Hashable, Sendable {
         let next = Membership(
             voters: draft.voters, learners: draft.learners, evicted: draft.evicted,
             descriptions: draft.descriptions)
-        guard next.voters.contains(where: { next.priority(of: $0) > 0 }) else { throw .noVoterLeft }
+        guard next.voters.contains(where: { next.priority(of: $0) > 0 && !next.isWitness($0) }) else {
+            throw .noVoterLeft
+        }
+        guard next.hasDataInEveryQuorum else { throw .tooManyWitnesses }
+        let known = membership.members + membership.evicted
+        let staying = (next.members + next.evicted).filter { known.contains($0) }
+        guard staying.allSatisfy({ next.isWitness($0) == membership.isWitness($0) }) else {
+            throw .witnessFixed
+        }
         let old = membership.voters
         let changed = next.voters.count { !old.contains($0) } + old.count { !next.voters.contains($0) }
         guard changed > 1 else { return .simple(next) }

@@ -7,7 +7,7 @@ extension Membership {
     /// Three lists of node ids, each a count in four bytes and the ids in eight. Where there is more to say: a
     /// mark in four bytes, those three lists, those of the next learners and of the evicted, and the descriptions: a
     /// count in four bytes, and for each the node, the priority in one byte, flags in one byte (1: promoted when
-    /// ready), and the sized information.
+    /// ready; 2: a witness), and the sized information.
     public func encode(into writer: inout ByteWriter) {
         let isLong = !learnersNext.isEmpty || !evicted.isEmpty || !descriptions.isEmpty
         if isLong { writer.write(Membership.longFormMark) }
@@ -77,7 +77,7 @@ extension MemberDescription {
     func encode(into writer: inout ByteWriter) {
         writer.write(node.rawValue)
         writer.write(priority)
-        writer.write(isPromotedWhenReady ? UInt8(1) : UInt8(0))
+        writer.write((isPromotedWhenReady ? UInt8(1) : 0) | (isWitness ? UInt8(2) : 0))
         writer.writeSized(information)
     }
 
@@ -85,7 +85,7 @@ extension MemberDescription {
         let node = NodeID(try reader.readUInt64())
         let priority = try reader.readUInt8()
         let flags = try reader.readUInt8()
-        guard flags <= 1 else {
+        guard flags <= 3 else {
             throw ByteDecodingError(
                 offset: reader.offset - 1, reason: "flags \(flags) of a member are unknown")
         }
@@ -97,6 +97,7 @@ extension MemberDescription {
         // A copy: the membership outlives the message that it came in.
         let information = ByteSlice(try reader.readRaw(count).bytes)
         return MemberDescription(
-            node: node, priority: priority, isPromotedWhenReady: flags == 1, information: information)
+            node: node, priority: priority, isPromotedWhenReady: flags & 1 != 0, isWitness: flags & 2 != 0,
+            information: information)
     }
 }

@@ -59,6 +59,10 @@ public enum RarePath: UInt8, CaseIterable, Hashable, Sendable {
     case snapshotRefused
     case ownSnapshotOvertaken
     case receivedSnapshotObsolete
+    // Witnesses.
+    case witnessWithTooFewData
+    case withheldSnapshotSent
+    case withheldRefusedByDataMember
     // The state machine's shell.
     case proposalProposedAgain
     case proposalsSentAgain

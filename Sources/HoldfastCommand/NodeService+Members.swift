@@ -113,6 +113,7 @@ extension NodeService {
             let description = MemberDescription(
                 node: member, priority: before?.priority ?? MemberDescription.defaultPriority,
                 isPromotedWhenReady: before?.isPromotedWhenReady ?? false,
+                isWitness: before?.isWitness ?? false,
                 information: try information(
                     name: info(of: member, in: membership).name, urls
                 ).encode())
@@ -184,9 +185,10 @@ extension ClusterError {
     private init(_ problem: MembershipChangeProblem) {
         switch problem {
         case .unknownMember: self = .memberNotFound
-        case .alreadyMember: self = .memberExists
+        // Who was evicted as a witness is remembered as one.
+        case .alreadyMember, .witnessFixed: self = .memberExists
         case .notLearner: self = .notLearner
-        case .noVoterLeft, .notVoter: self = .noVoterLeft
+        case .noVoterLeft, .notVoter, .tooManyWitnesses: self = .noVoterLeft
         case .tooManyMembers: self = .tooManyMembers
         case .informationTooLarge: self = .invalidURLs
         case .notSettled: self = .service(.timeout)

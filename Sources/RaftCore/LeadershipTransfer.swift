@@ -14,6 +14,8 @@ public enum TransferRefusal: UInt8, Error, Hashable, Sendable {
     case noTarget = 5
     /// The target has the priority 0.
     case neverLeads = 6
+    /// The target is a witness: it has no data to lead with.
+    case witness = 7
 }
 
 /// How a transfer of the leadership ended for the leader that began it.

@@ -22,6 +22,9 @@ struct Progress: Hashable, Sendable {
     }
 
     let node: NodeID
+    /// Gets entries and snapshots without data, and not before others have them: see ``Pace``.
+    let isWitness: Bool
+    var pace: Pace
     var state = State.probe
     /// The member has everything up to here durably.
     var match = LogIndex.zero
@@ -41,8 +44,10 @@ struct Progress: Hashable, Sendable {
     var sentReadRound: UInt64 = 0
     var sentCommitIndex = LogIndex.zero
 
-    init(node: NodeID, next: LogIndex, answeredSentAt: Instant) {
+    init(node: NodeID, isWitness: Bool, pace: Pace, next: LogIndex, answeredSentAt: Instant) {
         self.node = node
+        self.isWitness = isWitness
+        self.pace = pace
         self.next = next
         self.answeredSentAt = answeredSentAt
     }

@@ -3,9 +3,10 @@ import ConsensusTypes
 // Elections (Raft paper, section 5.2) with pre-vote (dissertation, section 9.6), leader stickiness (section
 // 4.2.3) and a leader that steps down without a quorum (section 6.2).
 extension RaftCore {
-    /// Voters campaign. Learners and strangers do not, nor nodes whose disk has no room or stands still.
+    /// Voters campaign. Learners, witnesses and strangers do not, nor nodes whose disk has no room or stands
+    /// still.
     var canCampaign: Bool {
-        diskSpace != .none && !isDiskStalled && !isAbstaining
+        !isWitness && diskSpace != .none && !isDiskStalled && !isAbstaining
             && (membership.isVoter(nodeID) || isNeededUntilRemoved)
     }
 
@@ -256,6 +257,7 @@ extension RaftCore {
         // A quorum voted just now; on slow disks, voting alone may have taken an election timeout.
         electedAt = now
         progress = []
+        ownPace = Pace()
         isAnyoneLeaving = false
         updateProgressMembers(now: now)
         acceptedSequences = [:]

@@ -113,7 +113,10 @@ extension RaftCore {
             // What a node acknowledged before it was removed says nothing of one that comes back.
             known.first { $0.node == node && $0.leaving == nil }
                 // A quorum may depend on the new member from now on: it gets an election timeout to answer.
-                ?? Progress(node: node, next: log.lastIndex.next, answeredSentAt: now)
+                ?? Progress(
+                    node: node, isWitness: membership.isWitness(node),
+                    pace: Pace(isCut: disconnectedPeers.contains(node)),
+                    next: log.lastIndex.next, answeredSentAt: now)
         }
         let index = memberships[memberships.count - 1].index
         for member in known where !members.contains(member.node) {
@@ -123,6 +126,7 @@ extension RaftCore {
         }
         progress.sort { $0.node < $1.node }
         isAnyoneLeaving = progress.contains { $0.leaving != nil }
+        hasWitnesses = progress.contains { $0.isWitness }
     }
 
     /// Drops members that know of their removal, or do not answer an election timeout after it.

@@ -22,6 +22,7 @@ extension RaftCore {
 
     /// Brings every follower what it lacks, or a sign of life where that is due.
     mutating func replicate(now: Instant) {
+        if hasWitnesses { noteWitnessLimit(now: now) }
         for position in progress.indices {
             replicate(to: position, now: now)
         }
@@ -38,7 +39,8 @@ extension RaftCore {
             }
         case .replicate:
             var isAnythingSent = false
-            while progress[position].next <= log.lastIndex,
+            let last = lastIndexToSend(to: position)
+            while progress[position].next <= last,
                 progress[position].inFlight.count < settings.maximumInFlightAppends
             {
                 guard sendEntries(to: position, now: now) else {
@@ -69,10 +71,10 @@ extension RaftCore {
         let next = progress[position].next
         let previous = next.previous
         guard let previousTerm = log.term(at: previous) else { return false }
-        let entries = log.slice(from: next, maximumSizeBytes: settings.maximumAppendSizeBytes)
+        let entries = entriesToSend(from: next, to: position)
         progress[position].probeUnderWay = previous + entries.count
         sendAppend(
-            Array(entries), after: LogPosition(term: previousTerm, index: previous), to: position, now: now)
+            entries, after: LogPosition(term: previousTerm, index: previous), to: position, now: now)
         return true
     }
 
@@ -81,12 +83,25 @@ extension RaftCore {
         let next = progress[position].next
         let previous = next.previous
         guard let previousTerm = log.term(at: previous) else { return false }
-        let entries = log.slice(from: next, maximumSizeBytes: settings.maximumAppendSizeBytes)
+        let entries = entriesToSend(from: next, to: position)
         progress[position].next = next + entries.count
         progress[position].inFlight.append(previous + entries.count)
         sendAppend(
-            Array(entries), after: LogPosition(term: previousTerm, index: previous), to: position, now: now)
+            entries, after: LogPosition(term: previousTerm, index: previous), to: position, now: now)
         return true
+    }
+
+    private func lastIndexToSend(to position: Int) -> LogIndex {
+        progress[position].isWitness ? min(witnessLimit, log.lastIndex) : log.lastIndex
+    }
+
+    private func entriesToSend(from next: LogIndex, to position: Int) -> [Entry] {
+        guard progress[position].isWitness else {
+            return Array(log.slice(from: next, maximumSizeBytes: settings.maximumAppendSizeBytes))
+        }
+        return log.withheldEntries(
+            from: next, through: lastIndexToSend(to: position),
+            maximumSizeBytes: settings.maximumAppendSizeBytes)
     }
 
     /// An append without entries: heartbeat, news of the commit index, or a question whether this node still
@@ -210,6 +225,7 @@ extension RaftCore {
     mutating func handleAppend(_ append: AppendEntries, from leader: NodeID, now: Instant) {
         var index = append.previous.index
         var entryTerm = append.previous.term
+        var isWithheld = false
         for entry in append.entries {
             guard entry.index == index.next, entry.term >= entryTerm, entry.term <= term else {
                 malformedMessageCount += 1
@@ -217,6 +233,15 @@ extension RaftCore {
             }
             index = entry.index
             entryTerm = entry.term
+            if entry.kind == .withheld { isWithheld = true }
+        }
+        if isWithheld {
+            guard takesWithheld else {
+                rarePaths.insert(.withheldRefusedByDataMember)
+                malformedMessageCount += 1
+                return
+            }
+            lacksData = true
         }
         var previous = append.previous
         var entries = append.entries[...]
@@ -238,6 +263,8 @@ extension RaftCore {
         if hasRoom { appendMissing(entries, now: now) }
         let matched = hasRoom ? previous.index + entries.count : previous.index
         commitIndex = max(commitIndex, min(append.commitIndex, matched))
+        // Whoever is counted on for data must not acknowledge what it does not have.
+        guard !isMisplaced else { return }
         answer(append, matched: matched, hasEntries: !entries.isEmpty, from: leader)
     }
 

@@ -33,6 +33,7 @@ extension RaftCore {
 
     /// Begins to send a snapshot, or goes on where it is this side's turn.
     mutating func continueSnapshot(to position: Int, now: Instant) {
+        if progress[position].isWitness { return sendWithheldSnapshot(to: position, now: now) }
         var transfer = SnapshotTransfer(step: .pausing(until: .zero))
         if case .snapshot(let current) = progress[position].state {
             transfer = current
@@ -143,8 +144,14 @@ extension RaftCore {
             return answerSnapshot(
                 chunk.metadata.index, .installed, sentAt: chunk.sentAt, to: leader, waitsForLog: true)
         }
+        guard chunk.metadata.isWithheld ? takesWithheld : !isWitness else {
+            rarePaths.insert(.withheldRefusedByDataMember)
+            malformedMessageCount += 1
+            return answerSnapshot(chunk.metadata.index, .refused, sentAt: chunk.sentAt, to: leader)
+        }
         if incomingSnapshot?.metadata != chunk.metadata
-            || (chunk.offset == 0 && incomingSnapshot?.nextOffset == 0)
+            || (chunk.offset == 0 && incomingSnapshot?.nextOffset == 0
+                && incomingSnapshot?.isComplete == false)
         {
             guard chunk.offset == 0 else {
                 rarePaths.insert(.snapshotTransferRestarted)
@@ -178,6 +185,7 @@ extension RaftCore {
                 metadata.index, .installed, sentAt: incoming.sentAt, to: incoming.leader, waitsForLog: true)
         }
         let position = LogPosition(term: metadata.term, index: metadata.index)
+        if metadata.isWithheld { lacksData = true }
         let keepsSuffix = log.restore(position)
         rarePaths.insert(keepsSuffix ? .snapshotKeepsSuffix : .snapshotDropsSuffix)
         persistence.noteSnapshot(metadata, keepsSuffix: keepsSuffix, committed: commitIndex)

@@ -26,6 +26,7 @@ extension RaftCore {
         guard wanted != nodeID else { return .alreadyLeader }
         guard membership.isMember(wanted) else { return .unknownTarget }
         guard membership.voters.contains(wanted) else { return .notVoter }
+        guard !membership.isWitness(wanted) else { return .witness }
         guard membership.priority(of: wanted) > 0 else { return .neverLeads }
         beginTransfer(to: wanted, isForPriority: false, now: now)
         return nil
@@ -43,7 +44,8 @@ extension RaftCore {
     }
 
     private func isFitToLead(_ member: Progress, now: Instant) -> Bool {
-        member.leaving == nil && membership.priority(of: member.node) > 0 && isCaughtUp(member)
+        member.leaving == nil && !member.isWitness && membership.priority(of: member.node) > 0
+            && isCaughtUp(member)
             && hasAnsweredLately(member, within: electionTimeout, now: now)
     }
 
@@ -61,7 +63,8 @@ extension RaftCore {
     func bestSuccessor(now: Instant) -> NodeID? {
         var best: Progress?
         for member in progress
-        where membership.voters.contains(member.node) && membership.priority(of: member.node) > 0
+        where membership.voters.contains(member.node) && !member.isWitness
+            && membership.priority(of: member.node) > 0
             && member.match >= commitIndex && hasAnsweredLately(member, within: electionTimeout, now: now)
         {
             guard let other = best else {

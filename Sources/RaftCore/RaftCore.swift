@@ -44,6 +44,10 @@ public struct RaftCore: Sendable {
     public var isAbstaining = false
 
     var log: RaftLog
+    /// Whether entries or the snapshot of the log came without data. Only a witness's may.
+    public internal(set) var lacksData: Bool
+    /// Peers whose link is known to be broken, or whose process to have ended.
+    var disconnectedPeers: [NodeID] = []
     /// The memberships in the log, each with the index from which it is in force. The first stands for the
     /// snapshot.
     var memberships: [(index: LogIndex, membership: Membership)] {
@@ -83,6 +87,10 @@ public struct RaftCore: Sendable {
     var hasSentTimeoutNow = false
     var priorityTransferDue = Instant.zero
     var isAnyoneLeaving = false
+    /// Whether any member that entries are sent to is a witness, and how far the others and this node itself are.
+    var hasWitnesses = false
+    var witnessLimit = LogIndex.zero
+    var ownPace = Pace()
 
     // Following.
     var followerReads = FollowerReads()
@@ -117,6 +125,7 @@ public struct RaftCore: Sendable {
         term = restored.hardState.term
         votedFor = restored.hardState.votedFor
         snapshot = restored.snapshot
+        lacksData = restored.snapshot.isWithheld || restored.entries.contains { $0.kind == .withheld }
         let base = LogPosition(term: restored.snapshot.term, index: restored.snapshot.index)
         log = RaftLog(base: base, entries: restored.entries)
         precondition(log.lastPosition.term <= term, "the log has entries of a term beyond the hard state's")
@@ -256,16 +265,19 @@ public struct RaftCore: Sendable {
 
     /// A link to the peer was made.
     public mutating func peerConnected(_ peer: NodeID, now: Instant) {
+        noteConnected(peer)
         resetProgress(of: peer)
     }
 
     /// The link to the peer broke: what was under way may be lost. No evidence of anything else.
     public mutating func peerDisconnected(_ peer: NodeID, now: Instant) {
+        noteDisconnected(peer)
         resetProgress(of: peer)
     }
 
     /// The process that the peer was is known to have ended. Where it led, nobody need wait for it.
     public mutating func peerStopped(_ peer: NodeID, now: Instant) {
+        noteDisconnected(peer)
         resetProgress(of: peer)
         guard role == .follower, leader == peer else { return }
         loseLeader()

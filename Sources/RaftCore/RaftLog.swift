@@ -64,6 +64,21 @@ struct RaftLog: Sendable {
         return entries[start..<end]
     }
 
+    /// The entries from `first` through `last` as a witness gets them: as many as fit, but at least one, where
+    /// there is one.
+    func withheldEntries(from first: LogIndex, through last: LogIndex, maximumSizeBytes: Int) -> [Entry] {
+        guard first <= last else { return [] }
+        var result: [Entry] = []
+        var sizeBytes = 0
+        for entry in slice(from: first, through: last) {
+            let withheld = entry.asWithheld
+            sizeBytes += withheld.approximateSizeBytes
+            if sizeBytes > maximumSizeBytes, !result.isEmpty { break }
+            result.append(withheld)
+        }
+        return result
+    }
+
     mutating func append(_ entry: Entry) {
         precondition(entry.index == lastIndex.next, "entry \(entry.index) does not follow \(lastIndex)")
         entries.append(entry)

@@ -11,6 +11,8 @@ public struct RaftStatus: Hashable, Sendable {
         public let inFlightCount: Int
         public let isVoter: Bool
         public let isLearner: Bool
+        /// It keeps no data and never leads.
+        public let isWitness: Bool
         /// Removed; the leader only makes sure that it learns of it.
         public let isLeaving: Bool
         /// Whether it is close enough behind to be promoted or to take over, apart from having answered lately.
@@ -31,6 +33,8 @@ public struct RaftStatus: Hashable, Sendable {
     }
 
     public let node: NodeID
+    /// Whether this member keeps no data: see ``RaftCore/isWitness``.
+    public let isWitness: Bool
     public let leadership: Leadership
     public let commitIndex: LogIndex
     public let durableIndex: LogIndex
@@ -48,7 +52,7 @@ public struct RaftStatus: Hashable, Sendable {
 extension RaftCore {
     public var status: RaftStatus {
         RaftStatus(
-            node: nodeID, leadership: leadership, commitIndex: commitIndex,
+            node: nodeID, isWitness: isWitness, leadership: leadership, commitIndex: commitIndex,
             durableIndex: persistence.durableIndex, lastPosition: log.lastPosition, firstIndex: firstIndex,
             members: progress.map { progress in
                 var isReceivingSnapshot = false
@@ -58,6 +62,7 @@ extension RaftCore {
                     isReceivingSnapshot: isReceivingSnapshot, isProbing: progress.state == .probe,
                     inFlightCount: progress.inFlight.count, isVoter: membership.isVoter(progress.node),
                     isLearner: membership.learners.contains(progress.node),
+                    isWitness: progress.isWitness,
                     isLeaving: progress.leaving != nil, isCaughtUp: isCaughtUp(progress),
                     priority: membership.priority(of: progress.node), hasAnswered: progress.hasAnswered,
                     lastAnswered: progress.answeredSentAt)

@@ -99,6 +99,84 @@ import Testing
         #expect(error == problem)
     }
 
+    /// Voters 1 to 3 and the witness 4, the learner 7 and the evicted witness 8.
+    private static let withWitness = Membership(
+        voters: ids([1, 2, 3, 4]), learners: ids([7]), evicted: ids([8]),
+        descriptions: [witness(4), witness(8)])
+
+    private static func witness(_ node: UInt64) -> MemberDescription {
+        MemberDescription(node: NodeID(node), isWitness: true)
+    }
+
+    static let witnessRows: [(steps: [Step], problem: MembershipChangeProblem?)] = [
+        ([.addVoter(witness(5))], nil),
+        ([.addLearner(witness(5)), .addLearner(witness(6))], nil),
+        ([.addVoter(witness(5)), .addVoter(witness(6))], nil),
+        ([.addVoter(witness(5)), .addVoter(witness(6)), .addVoter(witness(9))], .tooManyWitnesses),
+        ([.remove(NodeID(1))], nil),
+        ([.remove(NodeID(1)), .remove(NodeID(2))], nil),
+        ([.remove(NodeID(1)), .remove(NodeID(2)), .remove(NodeID(3))], .noVoterLeft),
+        ([.remove(NodeID(1)), .demote(NodeID(2)), .addVoter(witness(5))], .tooManyWitnesses),
+        ([.evict(NodeID(1)), .evict(NodeID(2)), .addVoter(witness(5))], .tooManyWitnesses),
+        (
+            [.describe(new(1, priority: 0)), .describe(new(2, priority: 0)), .describe(new(3, priority: 0))],
+            .noVoterLeft
+        ),
+        // What a member is, it stays until it is gone.
+        ([.describe(new(4))], .witnessFixed),
+        ([.describe(witness(1))], .witnessFixed),
+        ([.remove(NodeID(4)), .addLearner(new(4))], .witnessFixed),
+        ([.remove(NodeID(4)), .addVoter(witness(4))], nil),
+        ([.addLearner(new(8))], .witnessFixed),
+        ([.addLearner(witness(8))], nil),
+        ([.evict(NodeID(4))], nil),
+        ([.remove(NodeID(7)), .addVoter(witness(7))], .witnessFixed),
+    ]
+
+    @Test(arguments: witnessRows.indices)
+    func everyQuorumHasData(row: Int) throws {
+        let (steps, problem) = Self.witnessRows[row]
+        do throws(MembershipChangeProblem) {
+            let next = try MembershipChange(steps).applied(to: Self.withWitness).membership
+            #expect(problem == nil)
+            #expect(next.hasDataInEveryQuorum)
+            for description in next.descriptions where Self.withWitness.isWitness(description.node) {
+                #expect(description.isWitness)
+            }
+        } catch {
+            #expect(error == problem)
+        }
+    }
+
+    @Test func witnessesAreEncoded() throws {
+        var writer = ByteWriter()
+        Self.withWitness.encode(into: &writer)
+        var reader = ByteReader(ByteSlice(writer.bytes))
+        #expect(try Membership.decode(from: &reader) == Self.withWitness)
+        #expect(Self.withWitness.witnesses == Self.ids([4, 8]))
+        // Flags that nobody knows are refused: those of the last description stand before its length.
+        var bytes = writer.bytes
+        bytes[bytes.count - 5] = 4
+        var damaged = ByteReader(ByteSlice(bytes))
+        #expect(throws: ByteDecodingError.self) { _ = try Membership.decode(from: &damaged) }
+    }
+
+    /// For every number of voters and witnesses: the rule says whether a quorum can do without data.
+    @Test func theRuleCountsQuorums() {
+        for count in 1...7 {
+            for witnesses in 0...count {
+                let voters = (1...count).map { NodeID(UInt64($0)) }
+                let membership = Membership(
+                    voters: voters,
+                    descriptions: voters.prefix(witnesses).map {
+                        MemberDescription(node: $0, isWitness: true)
+                    })
+                let decideAlone = membership.isQuorum { membership.isWitness($0) }
+                #expect(membership.hasDataInEveryQuorum == !decideAlone, "\(witnesses) of \(count)")
+            }
+        }
+    }
+
     @Test func jointMembershipsChangeNoFurther() {
         let joint = Membership(voters: Self.ids([1]), outgoingVoters: Self.ids([2]))
         let error = #expect(throws: MembershipChangeProblem.self) {

@@ -60,6 +60,48 @@ import Testing
         if faults.snapshot > 0, combination % 5 != 0 { #expect(restores > 0) }
     }
 
+    /// The last ones depend on a witness for every decision.
+    static let witnessMemberships: [Membership] = [
+        (3, [3]), (5, [1, 5]), (2, [1]), (4, [2, 3]),
+    ].map { (count: UInt64, witnesses: [UInt64]) in
+        Membership(
+            voters: (1...count).map(NodeID.init),
+            descriptions: witnesses.map { MemberDescription(node: NodeID($0), isWitness: true) })
+    }
+
+    /// Witnesses never lead, and what is committed is never on witnesses alone. Where they depend on them, the
+    /// others can always win their votes again.
+    @Test(arguments: 0..<20)
+    func figure3HoldsWithWitnesses(combination: Int) {
+        var reached = RarePathSet()
+        var committed: UInt64 = 0
+        for seed in 0..<Self.seeds {
+            let world = Self.runWithWitnesses(combination: combination, seed: seed, traces: false)
+            if let failure = world.checker.failure {
+                Issue.record("witnesses \(combination), seed \(seed), at \(world.now): \(failure)")
+                return
+            }
+            reached.formUnion(world.reached)
+            committed += world.checker.commitIndex.rawValue
+        }
+        guard Self.seeds >= 12 else { return }
+        #expect(committed > 15 * Self.seeds)
+        // One of two is needed for every decision, so its log is never too short.
+        if Self.faults[combination / 4].snapshot > 0, combination % 4 != 2 {
+            #expect(reached.contains(.withheldSnapshotSent))
+        }
+        if combination >= 4 { #expect(reached.contains(.witnessWithTooFewData)) }
+    }
+
+    static func runWithWitnesses(combination: Int, seed: UInt64, traces: Bool) -> World {
+        var world = World(
+            membership: witnessMemberships[combination % 4], faults: faults[combination / 4],
+            seed: seed &* 1_000 &+ UInt64(combination) &+ 700)
+        world.traces = traces
+        world.run(for: .milliseconds(1_200))
+        return end(world, healing: .milliseconds(800))
+    }
+
     static let churn: [WorldFaults] = [
         WorldFaults(maximumDelayMilliseconds: 5, change: 100, transfer: 40),
         WorldFaults(
@@ -123,17 +165,18 @@ import Testing
         return end(world, healing: .milliseconds(3_000))
     }
 
-    /// One world, with everything that happens: `HOLDFAST_WORLD=combination:seed`, and `:churn`.
+    /// One world, with everything that happens: `HOLDFAST_WORLD=combination:seed`, and `:churn` or `:witnesses`.
     @Test(.enabled(if: ProcessInfo.processInfo.environment["HOLDFAST_WORLD"] != nil))
     func tracedWorld() throws {
         let words = ProcessInfo.processInfo.environment["HOLDFAST_WORLD"]!.split(separator: ":")
         let combination = try #require(Int(words[0]))
         let seed = try #require(UInt64(words[1]))
-        let isChurn = words.count > 2
         let world =
-            isChurn
-            ? Self.runChurn(combination: combination, seed: seed, traces: true)
-            : Self.run(combination: combination, seed: seed, traces: true)
+            switch words.dropFirst(2).first {
+            case "churn": Self.runChurn(combination: combination, seed: seed, traces: true)
+            case "witnesses": Self.runWithWitnesses(combination: combination, seed: seed, traces: true)
+            default: Self.run(combination: combination, seed: seed, traces: true)
+            }
         #expect(world.checker.failure == nil)
     }
 

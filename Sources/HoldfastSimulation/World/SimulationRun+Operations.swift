@@ -40,6 +40,7 @@ extension SimulationRun {
             let description = MemberDescription(
                 node: node, priority: [0, 50, 100, 200][Int(fault.amount % 4)],
                 isPromotedWhenReady: known?.isPromotedWhenReady ?? false,
+                isWitness: known?.isWitness ?? false,
                 information: known?.information ?? ByteSlice())
             change([.describe(description)])
         case .transfer: transfer(to: fault.amount % 2 == 0 ? nil : fault.nodes.numbers.first)

@@ -85,6 +85,7 @@ public struct MembershipKeeper: Sendable {
         let ready = membership.learners.first { node in
             membership.description(of: node)?.isPromotedWhenReady == true
                 && observations.contains { $0.node == node && $0.isRecentlyActive && $0.isCaughtUp }
+                && isAllowed(.promote(node), membership)
         }
         guard let ready else { return nil }
         return Decision(
@@ -97,7 +98,8 @@ public struct MembershipKeeper: Sendable {
         let known = membership.description(of: node)
         let description = MemberDescription(
             node: node, priority: known?.priority ?? MemberDescription.defaultPriority,
-            isPromotedWhenReady: true, information: known?.information ?? ByteSlice())
+            isPromotedWhenReady: true, isWitness: known?.isWitness ?? false,
+            information: known?.information ?? ByteSlice())
         return Decision(
             change: MembershipChange([.addLearner(description)]),
             reason: "node \(node), which was evicted, is there again: it joins as a learner")
@@ -122,6 +124,10 @@ public struct MembershipKeeper: Sendable {
             reason: "member \(silent.node) has not answered for \(silent.silence): it is evicted")
     }
 
+    private func isAllowed(_ step: MembershipChange.Step, _ membership: Membership) -> Bool {
+        (try? MembershipChange([step]).applied(to: membership)) != nil
+    }
+
     /// Whether the voters can decide without it, and are enough.
     private func isDispensable(
         _ node: NodeID, _ leader: NodeID, _ membership: Membership, _ observations: [Observation]
@@ -131,6 +137,8 @@ public struct MembershipKeeper: Sendable {
             return membership.learners.contains(node)
                 && membership.description(of: node)?.isPromotedWhenReady == true
         }
+        // Witnesses must stay fewer than a quorum.
+        guard isAllowed(.evict(node), membership) else { return false }
         let remaining = membership.voters.filter { $0 != node }
         guard remaining.count >= settings.minimumVoters else { return false }
         let living = remaining.filter { voter in

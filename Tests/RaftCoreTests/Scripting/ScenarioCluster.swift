@@ -117,12 +117,12 @@ struct ScenarioCluster {
     // MARK: Snapshots
 
     static func snapshotBytes(_ metadata: SnapshotMetadata) -> [UInt8] {
-        Array("the state at index \(metadata.index)".utf8)
+        metadata.isWithheld ? [] : Array("the state at index \(metadata.index)".utf8)
     }
 
     private mutating func readSnapshot(_ read: SnapshotRead, _ position: Int) {
         let newest = nodes[position].disk.snapshot
-        guard newest.index > .zero, read.metadata == nil || read.metadata == newest else {
+        guard newest.index > .zero, !newest.isWithheld, read.metadata == nil || read.metadata == newest else {
             say("\(nodes[position].id) has no snapshot \(read.metadata?.index ?? .zero) for \(read.peer)")
             return nodes[position].core.snapshotUnavailable(for: read.peer, now: now)
         }
@@ -170,8 +170,12 @@ struct ScenarioCluster {
                 throw ScenarioError("\(entry.index) is applied after \(nodes[position].applied)")
             }
             nodes[position].applied = entry.index
-            if let known = committed[entry.index], known != entry {
-                throw ScenarioError("two entries are committed at \(entry.index)")
+            if let known = committed[entry.index] {
+                let isSame =
+                    entry.kind == .withheld || known.kind == .withheld
+                    ? known.term == entry.term : known == entry
+                guard isSame else { throw ScenarioError("two entries are committed at \(entry.index)") }
+                if entry.kind == .withheld { continue }
             }
             committed[entry.index] = entry
         }

@@ -9,6 +9,7 @@ enum ScenarioFormat {
             case .noOperation: "-"
             case .command: entry.payload.count > 12 ? "\(entry.payload.count) bytes" : text(entry.payload)
             case .membership: membership(entry.payload)
+            case .withheld: "withheld"
             }
         return "\(entry.index)@\(entry.term) \(content)"
     }
@@ -29,12 +30,14 @@ enum ScenarioFormat {
         return describe(membership)
     }
 
-    /// `{1 2 3}`, `{1 2 4, before 1 2 3, learners 5}`, with priorities that are not the usual one.
+    /// `{1 2 3}`, `{1 2 4, before 1 2 3, learners 5}`, with priorities that are not the usual one, and witnesses
+    /// marked: `3w`.
     static func describe(_ membership: Membership) -> String {
         func list(_ nodes: [NodeID]) -> String {
             nodes.map { node in
                 let priority = membership.priority(of: node)
-                return priority == MemberDescription.defaultPriority ? "\(node)" : "\(node)^\(priority)"
+                let name = membership.isWitness(node) ? "\(node)w" : "\(node)"
+                return priority == MemberDescription.defaultPriority ? name : "\(name)^\(priority)"
             }.joined(separator: " ")
         }
         var parts = [list(membership.voters)]
@@ -72,8 +75,10 @@ enum ScenarioFormat {
                 + round(append.readRound)
         case .appendResponse(let response): outcome(response.outcome) + round(response.readRound)
         case .snapshotChunk(let chunk):
-            "snapshot \(chunk.metadata.index)@\(chunk.metadata.term), \(chunk.bytes.count) bytes from "
-                + "\(chunk.offset)\(chunk.isLast ? ", the last" : "")"
+            chunk.metadata.isWithheld
+                ? "snapshot \(chunk.metadata.index)@\(chunk.metadata.term) without data"
+                : "snapshot \(chunk.metadata.index)@\(chunk.metadata.term), \(chunk.bytes.count) bytes from "
+                    + "\(chunk.offset)\(chunk.isLast ? ", the last" : "")"
         case .snapshotResponse(let response): "snapshot \(response.index): \(outcome(response.outcome))"
         case .propose(let proposals): "propose \(proposals.map(proposal).joined(separator: ", "))"
         case .proposeRejected(let ids, let reason):

@@ -72,7 +72,8 @@ extension ScenarioInterpreter {
             throw ScenarioError("there is nothing new to take a snapshot of")
         }
         let metadata = SnapshotMetadata(
-            index: node.applied, term: term, membership: node.core.membership(at: node.applied))
+            index: node.applied, term: term, membership: node.core.membership(at: node.applied),
+            isWithheld: node.core.isWitness)
         cluster.nodes[position].writes.append(
             DiskWrite(
                 sequence: nil, hardState: nil, snapshot: metadata, keepsSuffix: true, entries: [],

@@ -45,7 +45,8 @@ extension ScenarioInterpreter {
         return true
     }
 
-    /// `change 1 learner 4 add 5^50 promote 6 demote 2 remove 3 describe 1^0`, as one change.
+    /// `change 1 learner 4 add 5^50 promote 6 demote 2 remove 3 describe 1^0 witness 7 addwitness 8`, as one
+    /// change.
     private mutating func change(_ position: Int, _ words: [String]) throws {
         var steps: [MembershipChange.Step] = []
         for at in stride(from: 0, to: words.count - 1, by: 2) {
@@ -56,6 +57,9 @@ extension ScenarioInterpreter {
             switch words[at] {
             case "learner": steps.append(.addLearner(description))
             case "add": steps.append(.addVoter(description))
+            case "witness", "addwitness":
+                let witness = MemberDescription(node: node, priority: priority, isWitness: true)
+                steps.append(words[at] == "witness" ? .addLearner(witness) : .addVoter(witness))
             case "describe": steps.append(.describe(description))
             case "promote": steps.append(.promote(node))
             case "demote": steps.append(.demote(node))

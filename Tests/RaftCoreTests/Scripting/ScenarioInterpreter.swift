@@ -30,14 +30,17 @@ struct ScenarioInterpreter {
             for pair in words { try set(pair) }
             cluster.say("ok")
         case "members":
-            // voters 1,2,3 [outgoing 3,4] [learners 5]
+            // voters 1,2,3 [outgoing 3,4] [learners 5] [witnesses 3]
             var lists: [String: [NodeID]] = [:]
             for index in stride(from: 0, to: words.count - 1, by: 2) {
                 lists[words[index]] = try words[index + 1].split(separator: ",").map { try node(String($0)) }
             }
             membership = Membership(
                 voters: lists["voters"] ?? [], outgoingVoters: lists["outgoing"] ?? [],
-                learners: lists["learners"] ?? [])
+                learners: lists["learners"] ?? [],
+                descriptions: (lists["witnesses"] ?? []).map {
+                    MemberDescription(node: $0, isWitness: true)
+                })
             cluster.say("ok")
         case "newcomer":
             // Runs with an empty disk and belongs to nobody.
@@ -101,15 +104,17 @@ struct ScenarioInterpreter {
             let parts = name.split(separator: "@").map(String.init)
             snapshot = SnapshotMetadata(
                 index: LogIndex(UInt64(try number(parts[0]))), term: Term(UInt64(try number(parts[1]))),
-                membership: membership)
+                membership: membership, isWithheld: membership.isWitness(id))
         }
         var entries: [Entry] = []
         for (offset, term) in (values["terms"] ?? []).enumerated() {
             let index = snapshot.index + offset + 1
             entries.append(
-                Entry(
-                    index: index, term: Term(UInt64(try number(term))), kind: .command,
-                    payload: ByteSlice(Array("e\(index)t\(term)".utf8))))
+                membership.isWitness(id)
+                    ? Entry(index: index, term: Term(UInt64(try number(term))), kind: .withheld)
+                    : Entry(
+                        index: index, term: Term(UInt64(try number(term))), kind: .command,
+                        payload: ByteSlice(Array("e\(index)t\(term)".utf8))))
         }
         let term = try values["term"].map { UInt64(try number($0[0])) }
         let state = HardState(

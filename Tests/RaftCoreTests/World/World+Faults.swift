@@ -24,7 +24,7 @@ extension World {
     }
 
     mutating func addCommand(_ position: Int) {
-        guard nodes[position].pending.count < 64 else { return }
+        guard nodes[position].pending.count < 64, !nodes[position].core.isWitness else { return }
         lastCommand += 1
         nodes[position].lastSequence += 1
         let id = ProposalID(session: nodes[position].session, sequence: nodes[position].lastSequence)
@@ -51,6 +51,7 @@ extension World {
     }
 
     mutating func requestRead(_ position: Int) {
+        guard !nodes[position].core.isWitness else { return }
         lastReadID += 1
         let id = ReadID(lastReadID)
         let floor = nodes.filter(\.isRunning).map(\.core.commitIndex).max() ?? .zero
@@ -144,7 +145,8 @@ extension World {
             let term = node.core.term(at: node.appliedIndex)
         else { return }
         let metadata = SnapshotMetadata(
-            index: node.appliedIndex, term: term, membership: node.core.membership(at: node.appliedIndex))
+            index: node.appliedIndex, term: term, membership: node.core.membership(at: node.appliedIndex),
+            isWithheld: node.core.isWitness)
         nodes[position].snapshotDigests.append((metadata.index, node.digest))
         enqueue(
             DiskWrite(

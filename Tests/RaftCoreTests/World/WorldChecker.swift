@@ -52,6 +52,7 @@ struct WorldChecker {
             return
         }
         leaders[core.term] = core.nodeID
+        if core.isWitness { fail("the witness \(core.nodeID) leads term \(core.term)") }
         for position in committed.indices.reversed() where committed[position].knownIn < core.term {
             let index = LogIndex(UInt64(position + 1))
             if index >= core.firstIndex, core.term(at: index) != committed[position].term {
@@ -69,7 +70,17 @@ struct WorldChecker {
         var previous = previousTerm
         for entry in entries {
             let position = Position(index: entry.index, term: entry.term)
-            if let known = appended[position] {
+            if let known = appended[position], entry.kind == .withheld || known.kind == .withheld {
+                // Of a command a witness has only that it is there.
+                let isCommand = [.command, .withheld].contains(entry.kind) && known.kind != .noOperation
+                if known.previousTerm != previous || !isCommand {
+                    fail("log matching: two entries \(entry.index)@\(entry.term), one on \(node)")
+                }
+                if entry.kind != .withheld {
+                    appended[position] = Appended(
+                        kind: entry.kind, payload: entry.payload, previousTerm: previous)
+                }
+            } else if let known = appended[position] {
                 if known.payload != entry.payload || known.kind != entry.kind
                     || known.previousTerm != previous
                 {
@@ -91,7 +102,8 @@ struct WorldChecker {
         for entry in entries {
             let position = Int(entry.index.rawValue) - 1
             if position < committed.count {
-                if committed[position].term != entry.term || committed[position].payload != entry.payload {
+                let isSame = entry.kind == .withheld || committed[position].payload == entry.payload
+                if committed[position].term != entry.term || !isSame {
                     fail("state-machine safety: \(core.nodeID) applies another entry at \(entry.index)")
                 }
                 continue
@@ -99,6 +111,7 @@ struct WorldChecker {
             guard position == committed.count else {
                 return fail("\(core.nodeID) commits \(entry.index) before what stands before it")
             }
+            if entry.kind == .withheld { fail("\(core.nodeID) commits \(entry.index) without its data") }
             if !isDurableOnQuorum(entry.index, entry.term) {
                 fail("\(core.nodeID) commits \(entry.index)@\(entry.term), which no quorum has durably")
             }
