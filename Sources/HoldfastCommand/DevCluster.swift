@@ -15,17 +15,18 @@ final class DevCluster {
     private var nodes: [DevNode]
     private var leader: (name: String, term: Int)?
 
-    init(directory: String, basePort: Int, nodeCount: Int, logLevel: String) {
+    init(directory: String, basePort: Int, nodeCount: Int, witnessCount: Int, logLevel: String) {
         self.directory = directory
         self.basePort = basePort
         let ports = (0..<nodeCount).map { DevCluster.clientPort(of: $0, basePort: basePort) }
         let cluster = ports.enumerated()
             .map { "n\($0.offset + 1)=http://127.0.0.1:\($0.element + 1)" }
             .joined(separator: ",")
+        let witnesses = (nodeCount - witnessCount..<nodeCount).map { "n\($0 + 1)" }.joined(separator: ",")
         nodes = ports.enumerated().map { position, port in
             DevNode(
                 name: "n\(position + 1)", clientPort: port, directory: directory, initialCluster: cluster,
-                logLevel: logLevel)
+                witnesses: witnesses.isEmpty ? nil : witnesses, logLevel: logLevel)
         }
     }
 
@@ -89,9 +90,12 @@ final class DevCluster {
     private func printWelcome() {
         printLine("Holdfast \(HoldfastVersion.text): \(nodes.count) nodes are up, data under \(directory)")
         for node in nodes {
-            printLine("  \(node.name)  http://127.0.0.1:\(node.clientPort)  pid \(node.processID)")
+            printLine(
+                "  \(node.name)  http://127.0.0.1:\(node.clientPort)  pid \(node.processID)"
+                    + (node.isWitness ? "  (witness: no data)" : ""))
         }
-        let endpoints = nodes.map { "127.0.0.1:\($0.clientPort)" }.joined(separator: ",")
+        let endpoints = nodes.filter { !$0.isWitness }.map { "127.0.0.1:\($0.clientPort)" }.joined(
+            separator: ",")
         printLine("Try:")
         printLine("  etcdctl --endpoints=\(endpoints) put greeting hello")
         printLine("  etcdctl --endpoints=\(endpoints) get greeting")

@@ -18,12 +18,20 @@ struct DevCommand: ParsableCommand {
     @Option(help: "How many nodes: 1, 3 or 5.")
     var nodes = 3
 
+    @Option(help: "How many of them, the last ones, are witnesses: they vote and keep no data.")
+    var witnesses = 0
+
     @Option(help: "What the nodes write to their logs: trace, debug, info, notice, warn, error, critical.")
     var logLevel = "info"
 
     func run() throws {
         guard [1, 3, 5].contains(nodes) else {
             throw CommandFailure(message: "--nodes must be 1, 3 or 5, not \(nodes)", exitCode: 64)
+        }
+        guard (0...nodes / 2).contains(witnesses) else {
+            throw CommandFailure(
+                message: "--witnesses must be from 0 to \(nodes / 2) with --nodes \(nodes), not \(witnesses)",
+                exitCode: 64)
         }
         let highest = DevCluster.clientPort(of: nodes - 1, basePort: basePort) + 1
         guard basePort >= 1, highest <= 65_535 else {
@@ -32,7 +40,8 @@ struct DevCommand: ParsableCommand {
                     + "choose one from 1 to \(basePort - highest + 65_535)", exitCode: 64)
         }
         try DevCluster(
-            directory: dataDir, basePort: basePort, nodeCount: nodes, logLevel: logLevel
+            directory: dataDir, basePort: basePort, nodeCount: nodes, witnessCount: witnesses,
+            logLevel: logLevel
         ).run()
     }
 }

@@ -10,6 +10,8 @@ struct DevNode {
     let clientPort: Int
     let directory: String
     let initialCluster: String
+    /// The names of the cluster's witnesses, separated by commas; `nil` where there are none.
+    let witnesses: String?
     let logLevel: String
 
     private(set) var processID: pid_t = 0
@@ -19,13 +21,19 @@ struct DevNode {
     /// When to start the process again, on the monotonic clock.
     var restartAt: UInt64?
 
-    init(name: String, clientPort: Int, directory: String, initialCluster: String, logLevel: String) {
+    init(
+        name: String, clientPort: Int, directory: String, initialCluster: String, witnesses: String?,
+        logLevel: String
+    ) {
         self.name = name
         self.clientPort = clientPort
         self.directory = directory
         self.initialCluster = initialCluster
+        self.witnesses = witnesses
         self.logLevel = logLevel
     }
+
+    var isWitness: Bool { witnesses?.split(separator: ",").contains { $0 == name } ?? false }
 
     var peerPort: Int { clientPort + 1 }
 
@@ -40,7 +48,7 @@ struct DevNode {
             "--initial-advertise-peer-urls", "http://127.0.0.1:\(peerPort)",
             "--initial-cluster", initialCluster, "--initial-cluster-token", "holdfast-dev",
             "--log-level", logLevel, "--exit-with-parent",
-        ]
+        ] + (witnesses.map { ["--initial-cluster-witnesses", $0] } ?? [])
     }
 
     mutating func start() throws {

@@ -7,10 +7,11 @@ struct InitialCluster {
         let id: NodeID
         let name: String
         let peerURLs: [ClusterURL]
+        var isWitness = false
     }
 
-    let members: [Member]
-    let clusterID: UInt64
+    private(set) var members: [Member]
+    private(set) var clusterID: UInt64
 
     /// `text` is `name=http://host:port,...`; a name may come more than once, with one address each time.
     init(_ text: String, token: String) throws {
@@ -42,6 +43,27 @@ struct InitialCluster {
         clusterID = StableHash.of("cluster\n\(token)\n\(ids.map(\.description).joined(separator: ","))")
     }
 
+    /// `text` names the witnesses among the members: `n3` or `n4,n5`.
+    mutating func setWitnesses(_ text: String) throws {
+        for name in text.split(separator: ",").map(String.init) {
+            guard let position = members.firstIndex(where: { $0.name == name }) else {
+                throw CommandFailure(
+                    message: "--initial-cluster-witnesses: \(name) is not in --initial-cluster, which names "
+                        + members.map(\.name).joined(separator: ", "), exitCode: 64)
+            }
+            members[position].isWitness = true
+        }
+        // Nodes that are told of other witnesses must not meet.
+        let ids = members.filter(\.isWitness).map(\.id).sorted()
+        clusterID = StableHash.of("\(clusterID)\nwitnesses\n\(ids.map(\.description).joined(separator: ","))")
+        guard try membership.hasDataInEveryQuorum else {
+            let most = Membership.majority(of: members.count) - 1
+            throw CommandFailure(
+                message: "--initial-cluster-witnesses: of \(members.count) members at most \(most) may be "
+                    + "witnesses, so that every quorum has a member with data", exitCode: 64)
+        }
+    }
+
     /// The id of the member that listens at these addresses, the same on every node.
     static func memberID(token: String, peerURLs: [ClusterURL]) -> NodeID {
         let addresses = peerURLs.map(\.text).sorted().joined(separator: ",")
@@ -67,7 +89,7 @@ extension InitialCluster.Member {
             if let problem = information.problem {
                 throw CommandFailure(message: "--initial-cluster: member \(name): \(problem)", exitCode: 64)
             }
-            return MemberDescription(node: id, information)
+            return MemberDescription(node: id, isWitness: isWitness, information: information.encode())
         }
     }
 }

@@ -96,7 +96,10 @@ extension NodeService {
             try requireUnused(urls, besides: nil, in: membership)
             let id = InitialCluster.memberID(token: options.clusterToken, peerURLs: urls)
             guard !membership.isMember(id) else { throw .memberExists }
-            let description = MemberDescription(node: id, try information(name: "", urls))
+            // Witnesses are named when a cluster is formed. One that was evicted comes back as one.
+            let description = MemberDescription(
+                node: id, isWitness: membership.isWitness(id),
+                information: try information(name: "", urls).encode())
             let step =
                 isLearner
                 ? MembershipChange.Step.addLearner(description) : .addVoter(description)

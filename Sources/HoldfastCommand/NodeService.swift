@@ -36,6 +36,12 @@ final class NodeService: KeyValueService {
             leaderChangeCount: group.leaderChangeCount, pendingProposalCount: group.pendingProposalCount)
     }
 
+    var membersWithData: [String]? {
+        guard group.replica.isWitness else { return nil }
+        return memberList.filter { !node.membership.isWitness(NodeID($0.id)) && !$0.isLearner }
+            .map { $0.name.isEmpty ? "\($0.id)" : $0.name }.sorted()
+    }
+
     func propose(
         _ command: Command, completion: @escaping (Result<CommandResult, ServiceError>) -> Void
     ) {

@@ -37,6 +37,16 @@ struct ServeCommand: ParsableCommand {
     @Option(help: "All members: name=http://host:port,... (default: this node alone)")
     var initialCluster: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Members that vote and keep no data: n3 or n4,n5.",
+            discussion: """
+                A witness needs little of its machine and never leads. It must be one of few: fewer than a \
+                majority of --initial-cluster. All members are given the same, at the first start; a node that \
+                joins is told by the cluster.
+                """))
+    var initialClusterWitnesses: String?
+
     @Option(help: "'new', or 'existing' where the cluster runs: the node joins it unless it has data.")
     var initialClusterState: InitialClusterState = .new
 
@@ -118,9 +128,10 @@ struct ServeCommand: ParsableCommand {
 
     private func options() throws -> ServeOptions {
         let advertised = try ClusterURL.list(initialAdvertisePeerUrls, flag: "--initial-advertise-peer-urls")
-        let cluster = try InitialCluster(
+        var cluster = try InitialCluster(
             initialCluster ?? advertised.map { "\(name)=\($0.text)" }.joined(separator: ","),
             token: initialClusterToken)
+        if let initialClusterWitnesses { try cluster.setWitnesses(initialClusterWitnesses) }
         guard let ownMember = cluster.members.first(where: { $0.name == name }) else {
             let names = cluster.members.map(\.name).joined(separator: ", ")
             throw CommandFailure(

@@ -195,10 +195,15 @@ private final class RunningNode: @unchecked Sendable {
                 throw ListenFailure(url: url, flag: "--listen-client-urls", reason: ListenFailure.text(error))
             }
         }
+        let isWitness = node.group.replica.isWitness
         let clusterID = node.clusterID ?? ClusterID(options.cluster.clusterID)
         EventLoopFuture.andAllSucceed(listening, on: loop).whenComplete { [options, logger] result in
             switch result {
             case .success:
+                if isWitness {
+                    logger.notice(
+                        "this node is a witness: it votes, has no data and serves no requests for it")
+                }
                 logger.info(
                     "serving",
                     metadata: [

@@ -32,6 +32,9 @@ struct SimulateCommand: ParsableCommand {
     @Flag(help: "Change the members and move the leadership too: --nodes are the first voters then (3 to 5).")
     var churn = false
 
+    @Flag(help: "The last of the first members are witnesses: one of three or four, two of more.")
+    var witnesses = false
+
     @Option(help: "Provoke one situation on purpose instead of injecting faults at random.")
     var scenario: String?
 
@@ -60,6 +63,7 @@ struct SimulateCommand: ParsableCommand {
         job.nodeCount = nodes
         job.scenario = scenario
         job.changesMembers = churn
+        job.hasWitnesses = witnesses
         job.stateMachine = stateMachine
         if let problem = job.problem { throw CommandFailure(message: problem, exitCode: 64) }
         guard SimulationTool.stateMachines.contains(stateMachine) else {

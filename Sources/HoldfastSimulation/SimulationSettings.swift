@@ -9,6 +9,9 @@ public struct SimulationSettings: Hashable, Sendable {
     public var nodeCount: Int
     /// How many of the nodes are the first members; the others have empty disks and may join. `nil`: all.
     public var voterCount: Int?
+    /// How many of the first members are witnesses: the last ones. Fewer than a quorum. What disks lose, they lose
+    /// there only: what the others have may be in fewer copies than a quorum has members.
+    public var witnessCount = 0
     /// Whether a random plan changes the members and moves the leadership, beside its faults.
     public var changesMembers = false
     public var clientCount = 4
@@ -19,6 +22,12 @@ public struct SimulationSettings: Hashable, Sendable {
     /// Exactly these faults instead of those that the plan would inject. What a run reports in
     /// ``SimulationOutcome/injectedFaults`` repeats it.
     public var faults: [Fault]?
+
+    /// Whether the node, where it is a member, is a witness. It stays one through all that becomes of the members.
+    func isWitness(_ number: Int) -> Bool {
+        let voters = voterCount ?? nodeCount
+        return number >= voters - witnessCount && number < voters
+    }
 
     public init(seed: UInt64, stepCount: Int = 20_000, nodeCount: Int = 3) {
         precondition((1...7).contains(nodeCount), "a simulated cluster has from 1 to 7 nodes")

@@ -33,6 +33,7 @@ extension KeyValueGroup {
     private func callLeader(_ call: LeaderCall, completion: @escaping LeaderCalls.Completion) {
         let now = clock()
         guard !isStopped else { return completion(.failure(.stopped)) }
+        guard !replica.isWitness else { return completion(.failure(.witness)) }
         guard !leaderCalls.isFull else { return completion(.failure(.tooManyRequests)) }
         let number = leaderCalls.add(
             LeaderCalls.Waiting(

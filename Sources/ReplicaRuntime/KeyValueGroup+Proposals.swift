@@ -16,6 +16,7 @@ extension KeyValueGroup {
     ) {
         let now = clock()
         guard !isStopped else { return completion(.failure(.stopped)) }
+        guard !replica.isWitness else { return completion(.failure(.witness)) }
         guard proposals.count < settings.maximumPendingProposals,
             proposals.sizeBytes < settings.maximumPendingProposalSizeBytes
         else { return completion(.failure(.tooManyRequests)) }

@@ -8,6 +8,7 @@ extension KeyValueGroup {
     public func linearizableRead(_ completion: @escaping (ServiceError?) -> Void) {
         let now = clock()
         guard !isStopped else { return completion(.stopped) }
+        guard !replica.isWitness else { return completion(.witness) }
         guard reads.count < settings.maximumPendingReads else { return completion(.tooManyRequests) }
         reads.add(
             ReadGathering.Read(

@@ -24,6 +24,7 @@ enum RaftMessageCoding {
         case readIndexResponse = 15
         case transferVoteRequest = 16
         case timeoutNow = 17
+        case withheldSnapshot = 18
     }
 
     static func encode(_ message: RaftMessage, group: GroupID) -> [UInt8] {
@@ -73,7 +74,11 @@ enum RaftMessageCoding {
         case .appendResponse(let response):
             encode(response, into: &writer)
         case .snapshotChunk(let chunk):
-            encode(chunk, into: &writer)
+            if chunk.metadata.isWithheld {
+                encodeWithheld(chunk, into: &writer)
+            } else {
+                encode(chunk, into: &writer)
+            }
         case .snapshotResponse(let response):
             encode(response, into: &writer)
         case .propose(let proposals):
@@ -139,6 +144,16 @@ enum RaftMessageCoding {
         writer.write(chunk.isLast)
         writer.write(chunk.sentAt.nanoseconds)
         writer.writeSized(chunk.bytes)
+    }
+
+    /// Under a kind of its own, so that nobody takes it for the beginning of a state.
+    private static func encodeWithheld(_ chunk: SnapshotChunk, into writer: inout ByteWriter) {
+        precondition(chunk.bytes.isEmpty && chunk.isLast, "a snapshot without data has no bytes")
+        writer.write(Kind.withheldSnapshot.rawValue)
+        writer.write(chunk.metadata.index.rawValue)
+        writer.write(chunk.metadata.term.rawValue)
+        chunk.metadata.membership.encode(into: &writer)
+        writer.write(chunk.sentAt.nanoseconds)
     }
 
     private static func encode(_ response: SnapshotResponse, into writer: inout ByteWriter) {
@@ -214,6 +229,7 @@ extension RaftMessageCoding {
             return try decodeResponse(
                 .mismatch(rejected: rejected, hint: try decodePosition(&reader)), &reader)
         case .snapshotChunk: return .snapshotChunk(try decodeChunk(&reader))
+        case .withheldSnapshot: return .snapshotChunk(try decodeWithheld(&reader))
         case .snapshotWants:
             return try decodeSnapshotResponse(.wants(offset: try reader.readUInt64()), &reader)
         case .snapshotInstalled: return try decodeSnapshotResponse(.installed, &reader)
@@ -279,6 +295,18 @@ extension RaftMessageCoding {
         return SnapshotChunk(
             metadata: SnapshotMetadata(index: index, term: term, membership: membership), offset: offset,
             bytes: try reader.readSized(), isLast: isLast, sentAt: sentAt)
+    }
+
+    private static func decodeWithheld(
+        _ reader: inout ByteReader
+    ) throws(ByteDecodingError) -> SnapshotChunk {
+        let index = LogIndex(try reader.readUInt64())
+        let term = Term(try reader.readUInt64())
+        let metadata = SnapshotMetadata(
+            index: index, term: term, membership: try Membership.decode(from: &reader), isWithheld: true)
+        return SnapshotChunk(
+            metadata: metadata, offset: 0, bytes: ByteSlice(), isLast: true,
+            sentAt: Instant(nanoseconds: try reader.readUInt64()))
     }
 
     private static func decodeSnapshotResponse(

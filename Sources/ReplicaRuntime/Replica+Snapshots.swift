@@ -24,9 +24,15 @@ extension Replica {
 
     private func takeSnapshot() {
         let metadata = SnapshotMetadata(
-            index: appliedIndex, term: appliedTerm, membership: core.membership(at: appliedIndex))
+            index: appliedIndex, term: appliedTerm, membership: core.membership(at: appliedIndex),
+            isWithheld: core.isWitness)
         // What a node that joins takes for the membership is a guess until its log says that it is a member.
         guard metadata.membership.isMember(core.nodeID) else { return }
+        guard !core.isWitness else {
+            snapshotUnderWay = metadata
+            appliedSizeSinceSnapshotBytes = 0
+            return environment.storeSnapshot(metadata, source: WithheldSnapshotSource())
+        }
         snapshotUnderWay = metadata
         appliedSizeSinceSnapshotBytes = 0
         environment.storeSnapshot(metadata, source: machine.makeSnapshotSource())
@@ -87,7 +93,7 @@ extension Replica {
 
     func store(_ received: ReceivedSnapshotChunk) {
         if received.chunk.offset == 0 || restorer == nil {
-            restorer = machine.makeSnapshotRestorer()
+            restorer = received.chunk.metadata.restorer { machine.makeSnapshotRestorer() }
         }
         environment.storeReceivedChunk(received.chunk, restorer: restorer!)
     }
@@ -113,7 +119,9 @@ extension Replica {
                 "the core restores snapshot \(metadata.index), which the replica does not hold")
         }
         finishedRestore = nil
-        machine.restore(from: finished.restorer, metadata: metadata, now: now)
+        if !metadata.isWithheld {
+            machine.restore(from: finished.restorer, metadata: metadata, now: now)
+        }
         appliedIndex = metadata.index
         appliedTerm = metadata.term
         appliedSizeSinceSnapshotBytes = 0

@@ -69,6 +69,9 @@ public final class Replica<Machine: ReplicaMachine> {
         appliedTerm = snapshot.term
     }
 
+    /// Whether this member keeps no data: nothing is applied to its machine, whose state means nothing.
+    public var isWitness: Bool { core.isWitness }
+
     public var nextDeadline: Instant {
         min(
             min(core.nextDeadline, machine.nextDeadline, keeperDue),
@@ -203,7 +206,14 @@ public final class Replica<Machine: ReplicaMachine> {
             report(leadership)
             machine.leadershipChanged(leadership, now: now)
         }
-        if let membership = effects.membership { environment.membershipChanged(membership) }
+        if let membership = effects.membership {
+            environment.membershipChanged(membership)
+            if core.isMisplaced {
+                environment.report(
+                    "this node has the log of a witness, and is now a member that is to have data: it takes "
+                        + "no part; stop it, empty its data directory, and start it again")
+            }
+        }
         if let outcome = effects.transferEnded { onTransferEnded?(outcome) }
         for rejected in effects.rejectedProposals where !isRejectedRequest(rejected, now: now) {
             machine.proposalRejected(rejected.id, reason: rejected.reason, now: now)
@@ -260,7 +270,8 @@ public final class Replica<Machine: ReplicaMachine> {
     private func apply(_ entries: [Entry], now: Instant) {
         precondition(
             entries[0].index == appliedIndex.next, "entry \(entries[0].index) follows \(appliedIndex)")
-        machine.apply(entries, now: now)
+        // A witness has no state: memberships and counts are all that it takes note of.
+        if !core.isWitness { machine.apply(entries, now: now) }
         let last = entries[entries.count - 1]
         appliedIndex = last.index
         appliedTerm = last.term

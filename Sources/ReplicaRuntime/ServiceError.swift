@@ -18,4 +18,6 @@ public enum ServiceError: Error, Hashable, Sendable {
     case stopped
     /// The leader changed while it was asked; nothing was done.
     case leaderChanged
+    /// This node is a witness: it votes and has no data. Nothing was done; ask another member.
+    case witness
 }

@@ -58,6 +58,8 @@ public final class SnapshotFiles {
             guard let latest = try store.latest(group) else { throw .missing(file: store.directory) }
             file = latest
         }
+        // A witness has nothing to give.
+        guard !file.metadata.isWithheld else { throw .missing(file: store.directory) }
         let bytes: ByteSlice
         do throws(SnapshotError) {
             bytes = try file.read(at: request.offset, maximum: request.maximumSizeBytes)

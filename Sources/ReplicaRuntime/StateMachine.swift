@@ -61,7 +61,7 @@ extension ServiceError {
     public var isOutcomeUnknown: Bool {
         switch self {
         case .timeout, .timeoutLeaderFailure: true
-        case .keyValue, .noLeader, .noSpace, .tooManyRequests, .stopped, .leaderChanged: false
+        case .keyValue, .noLeader, .noSpace, .tooManyRequests, .stopped, .leaderChanged, .witness: false
         }
     }
 }

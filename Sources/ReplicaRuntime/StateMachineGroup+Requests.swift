@@ -23,6 +23,7 @@ extension StateMachineGroup {
         }
         let now = clock()
         guard !isStopped else { return completion(.failure(.stopped)) }
+        guard !replica.isWitness else { return completion(.failure(.witness)) }
         guard proposals.count < settings.maximumPendingProposals,
             proposals.sizeBytes < settings.maximumPendingProposalSizeBytes
         else { return completion(.failure(.tooManyRequests)) }
@@ -40,6 +41,7 @@ extension StateMachineGroup {
     public func linearizableRead(_ completion: @escaping (ServiceError?) -> Void) {
         let now = clock()
         guard !isStopped else { return completion(.stopped) }
+        guard !replica.isWitness else { return completion(.witness) }
         guard reads.count < settings.maximumPendingReads else { return completion(.tooManyRequests) }
         reads.add(
             ReadGathering.Read(

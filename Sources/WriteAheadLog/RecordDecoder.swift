@@ -60,14 +60,16 @@ struct RecordDecoder {
         case .hardState:
             record = .hardState(group, try RecordDecoder.hardState(&reader, flags))
         case .snapshot:
-            record = .snapshot(group, try RecordDecoder.snapshot(&reader), keepsSuffix: flags & 1 != 0)
+            record = .snapshot(
+                group, try RecordDecoder.snapshot(&reader, isWithheld: flags & 2 != 0),
+                keepsSuffix: flags & 1 != 0)
         case .checkpoint, .entries:
             var checkpoint = GroupCheckpoint(group: group)
             checkpoint.hardState = try RecordDecoder.hardState(&reader, flags)
             checkpoint.lastIndex = LogIndex(try reader.readUInt64())
             checkpoint.lastTerm = Term(try reader.readUInt64())
             if flags & 2 != 0 {
-                checkpoint.snapshot = try RecordDecoder.snapshot(&reader)
+                checkpoint.snapshot = try RecordDecoder.snapshot(&reader, isWithheld: flags & 4 != 0)
             }
             record = .checkpoint(checkpoint)
         }
@@ -84,10 +86,14 @@ struct RecordDecoder {
         return HardState(term: term, votedFor: flags & 1 != 0 ? vote : nil, commitIndex: commitIndex)
     }
 
-    private static func snapshot(_ reader: inout ByteReader) throws(ByteDecodingError) -> SnapshotMetadata {
+    private static func snapshot(
+        _ reader: inout ByteReader, isWithheld: Bool
+    ) throws(ByteDecodingError) -> SnapshotMetadata {
         let index = LogIndex(try reader.readUInt64())
         let term = Term(try reader.readUInt64())
-        return SnapshotMetadata(index: index, term: term, membership: try Membership.decode(from: &reader))
+        return SnapshotMetadata(
+            index: index, term: term, membership: try Membership.decode(from: &reader), isWithheld: isWithheld
+        )
     }
 
     private func decodeEntries(

@@ -39,7 +39,8 @@ enum RecordEncoder {
     ) {
         let membership = encoded(snapshot.membership)
         appendHeader(
-            .snapshot, flags: keepsSuffix ? 1 : 0, size: 16 + membership.count, group: group, into: &bytes)
+            .snapshot, flags: (keepsSuffix ? 1 : 0) | (snapshot.isWithheld ? 2 : 0),
+            size: 16 + membership.count, group: group, into: &bytes)
         bytes.appendLittleEndian(snapshot.index.rawValue)
         bytes.appendLittleEndian(snapshot.term.rawValue)
         bytes.append(contentsOf: membership)
@@ -48,7 +49,9 @@ enum RecordEncoder {
 
     static func encode(_ checkpoint: GroupCheckpoint, into bytes: inout [UInt8]) {
         let membership = checkpoint.snapshot.map { encoded($0.membership) }
-        let flags: UInt8 = (checkpoint.hardState.votedFor == nil ? 0 : 1) | (membership == nil ? 0 : 2)
+        let flags: UInt8 =
+            (checkpoint.hardState.votedFor == nil ? 0 : 1) | (membership == nil ? 0 : 2)
+            | (checkpoint.snapshot?.isWithheld == true ? 4 : 0)
         let size = 40 + (membership.map { 16 + $0.count } ?? 0)
         appendHeader(.checkpoint, flags: flags, size: size, group: checkpoint.group, into: &bytes)
         append(checkpoint.hardState, into: &bytes)

@@ -27,12 +27,17 @@ public final class SnapshotFile: Sendable {
         guard (1...16 << 20).contains(chunkSizeBytes) else {
             throw .damaged(file: path, offset: 40, reason: "a chunk has \(chunkSizeBytes) bytes")
         }
+        let flags = header.littleEndian32(at: 44)
+        guard flags <= SnapshotFormat.withheldFlag else {
+            throw .damaged(file: path, offset: 44, reason: "flags \(flags) are unknown")
+        }
         let fixed = SnapshotFormat.fixedHeaderSizeBytes
         do throws(ByteDecodingError) {
             var reader = ByteReader(ByteSlice(header, fixed..<header.count - 4))
             metadata = SnapshotMetadata(
                 index: LogIndex(header.littleEndian64(at: 24)), term: Term(header.littleEndian64(at: 32)),
-                membership: try Membership.decode(from: &reader))
+                membership: try Membership.decode(from: &reader),
+                isWithheld: flags == SnapshotFormat.withheldFlag)
             try reader.requireEnd()
         } catch {
             throw .damaged(file: path, offset: fixed + error.offset, reason: error.reason)
@@ -50,6 +55,10 @@ public final class SnapshotFile: Sendable {
         }
         sizeBytes = trailer.littleEndian64(at: 8)
         contentChecksum = trailer.littleEndian32(at: 16)
+        guard sizeBytes == 0 || !metadata.isWithheld else {
+            throw .damaged(
+                file: path, offset: trailerOffset, reason: "a witness's snapshot has \(sizeBytes) bytes")
+        }
         let chunks = (sizeBytes + UInt64(chunkSizeBytes) - 1) / UInt64(chunkSizeBytes)
         let expected = sizeBytes + chunks * UInt64(SnapshotFormat.chunkHeaderSizeBytes)
         guard UInt64(trailerOffset - headerSizeBytes) == expected else {

@@ -9,6 +9,8 @@ enum SnapshotFormat {
     static let fixedHeaderSizeBytes = 48
     static let chunkHeaderSizeBytes = 16
     static let trailerSizeBytes = 24
+    /// In a witness's snapshot, which says where its log starts and has no contents.
+    static let withheldFlag: UInt32 = 1
     static let fileSuffix = ".snapshot"
     static let partialSuffix = ".partial"
     static let damagedSuffix = ".damaged"
@@ -40,7 +42,7 @@ enum SnapshotFormat {
         bytes.appendLittleEndian(metadata.index.rawValue)
         bytes.appendLittleEndian(metadata.term.rawValue)
         bytes.appendLittleEndian(UInt32(chunkSizeBytes))
-        bytes.appendLittleEndian(UInt32(0))
+        bytes.appendLittleEndian(metadata.isWithheld ? withheldFlag : 0)
         bytes.append(contentsOf: writer.bytes)
         bytes.appendLittleEndian(Checksum.crc32c(bytes))
         return bytes

@@ -52,7 +52,9 @@ public final class SnapshotStore: Sendable {
         let path = path(group, metadata.index, metadata.term)
         let opened = try open(path, group)
         guard opened.metadata == metadata else {
-            throw .damaged(file: path, offset: 16, reason: "it is not of the membership that was asked for")
+            throw .damaged(
+                file: path, offset: 16,
+                reason: "it is not the snapshot that was asked for: of another membership, or without data")
         }
         return opened
     }

@@ -37,6 +37,10 @@ import Testing
         .snapshotChunk(
             SnapshotChunk(
                 metadata: metadata, offset: 4_096, bytes: ByteSlice([1, 2, 3]), isLast: true, sentAt: .zero)),
+        .snapshotChunk(
+            SnapshotChunk(
+                metadata: metadata.asWithheld, offset: 0, bytes: ByteSlice(), isLast: true,
+                sentAt: Instant(nanoseconds: 7))),
         .snapshotResponse(
             SnapshotResponse(index: LogIndex(100), outcome: .wants(offset: 77), sentAt: .zero)),
         .snapshotResponse(SnapshotResponse(index: LogIndex(100), outcome: .installed, sentAt: .zero)),

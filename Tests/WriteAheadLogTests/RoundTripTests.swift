@@ -46,6 +46,31 @@ struct RoundTripTests {
         #expect(opened.report.truncatedTail == nil)
     }
 
+    @Test("what a witness has comes back as that", arguments: [false, true])
+    func witness(rolls: Bool) throws {
+        let fileSystem = SimulatedFileSystem(seed: 1)
+        let log = try openLog(fileSystem).log
+        let metadata = snapshot(5).asWithheld
+        let withheld = Entry(index: LogIndex(6), term: Term(1), kind: .withheld)
+        log.encode([LogWrite(group: GroupID(1), hardState: HardState(term: Term(1)), snapshot: metadata)])
+        try log.flush()
+        // The next segment's head says it too.
+        if rolls {
+            for index in 6...60 {
+                log.encode([
+                    LogWrite(group: GroupID(1), entries: entries(index...index, payloadBytes: 400))
+                ])
+                try log.flush()
+            }
+        }
+        log.encode([LogWrite(group: GroupID(1), entries: [withheld])])
+        try log.flush()
+        try log.close()
+        let found = try #require(try openLog(fileSystem).groups.first)
+        #expect(found.snapshot == metadata && found.snapshot?.isWithheld == true)
+        #expect(found.entries == [withheld])
+    }
+
     @Test("conflicting entries replace the end of the log")
     func truncation() throws {
         let fileSystem = SimulatedFileSystem(seed: 1)

@@ -50,6 +50,20 @@ struct SnapshotTests {
         #expect(throws: SnapshotError.self) { try file.read(at: UInt64(size) + 1, maximum: 1) }
     }
 
+    @Test("a witness's says so, and is not found under another's metadata")
+    func withheld() throws {
+        let fileSystem = SimulatedFileSystem(seed: 1)
+        let store = try open(fileSystem)
+        try write(store, snapshot(9).asWithheld, [])
+        #expect(try store.latest(group)?.metadata == snapshot(9).asWithheld)
+        #expect(try store.intact(group).map(\.metadata.isWithheld) == [true])
+        #expect(throws: SnapshotError.self) { try store.open(group, snapshot(9)) }
+        // One with contents is not whole.
+        try write(store, snapshot(10).asWithheld, content(3))
+        #expect(throws: SnapshotError.self) { try store.latest(group) }
+        #expect(try store.intact(group).map(\.metadata.index) == [LogIndex(9)])
+    }
+
     @Test("the newest counts, older ones go when told, other groups stay")
     func several() throws {
         let fileSystem = SimulatedFileSystem(seed: 1)

@@ -74,6 +74,10 @@ extension GRPCConnection {
         case .success(let method):
             stream.method = method
         }
+        if stream.method!.needsData, let others = core.service.membersWithData {
+            finish(stream, EtcdStatus.witness(others))
+            return
+        }
         if let timeout = head.timeout.flatMap(GRPCTimeout.parse) {
             setDeadline(stream, nanoseconds: timeout)
         }

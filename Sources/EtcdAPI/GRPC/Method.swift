@@ -40,6 +40,18 @@ enum Method: UInt8, CaseIterable {
     /// The client may send any number of messages.
     var isStreaming: Bool { self == .watch || self == .leaseKeepAlive }
 
+    /// Whether a witness, which has no data, cannot answer it.
+    var needsData: Bool {
+        switch self {
+        case .range, .put, .deleteRange, .transaction, .compact, .watch, .leaseGrant, .leaseRevoke,
+            .leaseKeepAlive, .leaseTimeToLive, .leaseLeases, .hash, .hashKeyValue, .snapshot:
+            true
+        case .memberAdd, .memberRemove, .memberUpdate, .memberList, .memberPromote, .alarm, .status,
+            .defragment, .moveLeader, .downgrade, .authStatus:
+            false
+        }
+    }
+
     /// Why the call has no implementation, where it has none.
     var unimplementedReason: String? {
         switch self {

@@ -92,6 +92,7 @@ final class HTTP1Handler: ChannelInboundHandler {
                 "{\"health\":\"false\",\"reason\":\"ALARM NOSPACE\"}")
             return
         }
+        guard core.service.membersWithData == nil else { return answerHealthOfWitness(head) }
         core.service.linearizableRead { [self] error in
             if let error {
                 respond(
@@ -101,6 +102,16 @@ final class HTTP1Handler: ChannelInboundHandler {
                 respond(head, .ok, "application/json", "{\"health\":\"true\"}")
             }
         }
+    }
+
+    /// A witness answers no reads; it is healthy where it follows a leader.
+    private func answerHealthOfWitness(_ head: HTTPRequestHead) {
+        guard core.service.status.leader == nil else {
+            return respond(head, .ok, "application/json", "{\"health\":\"true\"}")
+        }
+        respond(
+            head, .serviceUnavailable, "application/json",
+            "{\"health\":\"false\",\"reason\":\"\(EtcdStatus.noLeader.message)\"}")
     }
 
     private func respond(

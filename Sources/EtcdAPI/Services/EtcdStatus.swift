@@ -32,6 +32,12 @@ public enum EtcdStatus {
     public static let timeoutLeaderFailure = GRPCStatus(
         .unavailable, "etcdserver: request timed out, possibly due to previous leader failure")
 
+    /// This node has no data.
+    public static func witness(_ others: [String]) -> GRPCStatus {
+        let remedy = others.isEmpty ? "ask another member" : "ask \(others.joined(separator: " or "))"
+        return GRPCStatus(.unavailable, "holdfast: this node is a witness: \(remedy)")
+    }
+
     // What is wrong with a change of the members.
     public static let memberExists = GRPCStatus(
         .failedPrecondition, "etcdserver: member ID already exist")
@@ -98,6 +104,7 @@ public enum EtcdStatus {
         case .tooManyRequests: tooManyRequests
         case .stopped: stopped
         case .leaderChanged: leaderChanged
+        case .witness: witness([])
         }
     }
 }

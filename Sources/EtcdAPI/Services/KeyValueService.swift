@@ -13,6 +13,10 @@ public protocol KeyValueService: AnyObject {
 
     var status: ServiceStatus { get }
 
+    /// On a witness, which has no data, the names of the members that have: clients are sent to them. `nil` on
+    /// every other node.
+    var membersWithData: [String]? { get }
+
     /// Replicates a command and answers with its result once it is applied here.
     func propose(
         _ command: Command, completion: @escaping (Result<CommandResult, ServiceError>) -> Void)
@@ -47,6 +51,10 @@ public protocol KeyValueService: AnyObject {
 
     /// The revision up to which the watch has been given everything; `nil` where there is no such watch.
     func watchProgress(_ id: WatchID) -> Int64?
+}
+
+extension KeyValueService {
+    public var membersWithData: [String]? { nil }
 }
 
 /// Who answers.

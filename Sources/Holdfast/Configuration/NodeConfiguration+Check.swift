@@ -47,6 +47,13 @@ extension NodeConfiguration {
             throw HoldfastConfigurationError(
                 field: "peers", value: "\(peers.count) members", remedy: "a cluster has at most 64")
         }
+        let witnesses = peers.count(where: \.isWitness)
+        guard witnesses <= peers.count / 2 || joinsRunningCluster else {
+            throw HoldfastConfigurationError(
+                field: "peers", value: "\(witnesses) witnesses of \(peers.count) members",
+                remedy: "every majority must have a member with data: at most \(peers.count / 2) may be "
+                    + "witnesses")
+        }
         for (position, peer) in peers.enumerated() {
             try checkName(peer.name, field: "peers")
             if peers[..<position].contains(where: { $0.name == peer.name }) {

@@ -7,11 +7,15 @@ public struct Peer: Hashable, Sendable, CustomStringConvertible {
     public var name: String
     /// Where the other members reach it: `host:port`.
     public var address: String
+    /// Whether it votes and keeps no data: it never leads, and answers neither commands nor queries. Witnesses
+    /// must be fewer than a majority of the members. A member stays what it was added as.
+    public var isWitness: Bool
 
     /// The address is checked, for its form and for what ``NodeConfiguration/security`` allows, by whatever uses it.
-    public init(name: String, address: String) {
+    public init(name: String, address: String, isWitness: Bool = false) {
         self.name = name
         self.address = address
+        self.isWitness = isWitness
     }
 
     public var description: String { "\(name) at \(address)" }

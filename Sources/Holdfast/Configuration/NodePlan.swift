@@ -54,9 +54,10 @@ struct NodePlan: Sendable {
         // Addresses mean nothing to nodes in one process.
         let address = HostAndPort(peer.address)
         return MemberDescription(
-            node: StableHash.node(peer.name, cluster: cluster),
-            MemberInformation(
+            node: StableHash.node(peer.name, cluster: cluster), isWitness: peer.isWitness,
+            information: MemberInformation(
                 name: peer.name,
-                peerAddresses: [.init(host: address?.host ?? "memory", port: address?.port ?? 1)]))
+                peerAddresses: [.init(host: address?.host ?? "memory", port: address?.port ?? 1)]
+            ).encode())
     }
 }

@@ -13,6 +13,8 @@ public enum SubmitError: Error, Hashable, Sendable, CustomStringConvertible {
     case noSpace
     /// No leader was found in time.
     case noLeader
+    /// This node is a witness: ask one that has data.
+    case witness
     /// This node does not run, or stops.
     case stopped
     /// The calling task was cancelled before the command was on its way.
@@ -47,6 +49,7 @@ public enum SubmitError: Error, Hashable, Sendable, CustomStringConvertible {
         case .overloaded: "too many callers wait on this node: use fewer at once, or try again later"
         case .noSpace: "a disk has no room for the command; nothing was done"
         case .noLeader: "no leader was found in time; nothing was done"
+        case .witness: "this node is a witness, without data: submit to another member; nothing was done"
         case .stopped: "this node does not run; nothing was done"
         case .cancelled: "cancelled before the command was on its way; nothing was done"
         case .outcomeUnknown(let reason):
@@ -66,6 +69,8 @@ public enum ReadError: Error, Hashable, Sendable, CustomStringConvertible {
     case overloaded
     /// The time was over before a leader confirmed that the state here is fresh.
     case timeout
+    /// This node is a witness: ask one that has data.
+    case witness
     /// This node does not run, or stops.
     case stopped
     /// The calling task was cancelled.
@@ -80,6 +85,7 @@ public enum ReadError: Error, Hashable, Sendable, CustomStringConvertible {
         case .notEncodable(let error): "\(error)"
         case .overloaded: "too many reads wait on this node: try again later"
         case .timeout: "no leader confirmed in time that this node's state is fresh"
+        case .witness: "this node is a witness, without data: ask another member"
         case .stopped: "this node does not run"
         case .cancelled: "the reading task was cancelled"
         case .notUnderstood: "the query cannot be read: its encoding and decoding do not fit together"

@@ -31,6 +31,7 @@ extension ReplicatedStateMachine {
             switch await attempt(bytes, consistency, deadline) {
             case .answered(.success(let answer)): return try decode(answer)
             case .answered(.failure(.tooManyRequests)): throw .overloaded
+            case .answered(.failure(.witness)): throw .witness
             case .cancelled: throw .cancelled
             case .timeout: throw .timeout
             case .answered(.failure), .noNode: break
@@ -70,6 +71,8 @@ extension ReplicatedStateMachine {
     private static func mayAnswerAtOnce(
         _ group: StateMachineGroup<Machine>, _ consistency: ReadConsistency
     ) -> Bool {
+        // A witness is asked like everybody else, and says what it is.
+        guard !group.replica.isWitness else { return false }
         switch consistency {
         case .stale: return true
         case .linearizable: return false

@@ -151,6 +151,7 @@ struct Submission<State: ReplicatedState> {
         case .answered(.failure(let error)):
             if error.isOutcomeUnknown { mayBeExecuted = true }
             if case .noSpace = error { throw .noSpace }
+            if case .witness = error { throw .witness }
         case .timeout:
             // It was handed over, and may still reach a leader.
             mayBeExecuted = true

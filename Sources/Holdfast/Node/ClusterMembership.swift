@@ -9,6 +9,8 @@ public struct ClusterMember: Hashable, Sendable, CustomStringConvertible {
         case voter
         /// Receives everything and decides nothing.
         case learner
+        /// Decides with the others, never leads and has no data; or is on its way to it.
+        case witness
         /// Was removed because it did not answer, and is taken back when it is there again.
         case evicted
     }
@@ -68,8 +70,11 @@ public struct ClusterMembership: Sendable {
                     } ?? "", role: role)
             }
         }
+        let receiving = membership.voters + membership.learners
         let all =
-            members(membership.voters, .voter) + members(membership.learners, .learner)
+            members(membership.voters.filter { !membership.isWitness($0) }, .voter)
+            + members(membership.learners.filter { !membership.isWitness($0) }, .learner)
+            + members(receiving.filter { membership.isWitness($0) }, .witness)
             + members(membership.evicted, .evicted)
         return all.sorted { $0.name < $1.name }
     }
@@ -79,7 +84,8 @@ public struct ClusterMembership: Sendable {
     /// - Parameters:
     ///   - role: ``ClusterMember/Role/voter``: it becomes a learner first, and a voter by itself once it has
     ///     caught up, so that it delays nobody. ``ClusterMember/Role/learner``: it stays one until
-    ///     ``promote(_:timeout:)``.
+    ///     ``promote(_:timeout:)``. ``ClusterMember/Role/witness``: as a voter, without data. A node that was
+    ///     another kind of member before needs an empty directory.
     public func add(
         _ peer: Peer, as role: ClusterMember.Role = .voter, timeout: Duration = .seconds(30)
     ) async throws(ClusterMembershipError) {
@@ -88,9 +94,11 @@ public struct ClusterMembership: Sendable {
         } catch {
             throw .invalid(error)
         }
+        guard role != .evicted else { throw .refused("a member is added as a voter, a learner or a witness") }
         let plain = NodePlan.description(peer, cluster: backend.plan.cluster)
         let description = MemberDescription(
-            node: plain.node, isPromotedWhenReady: role == .voter, information: plain.information)
+            node: plain.node, isPromotedWhenReady: role != .learner,
+            isWitness: role == .witness || peer.isWitness, information: plain.information)
         try await change([.addLearner(description)], timeout)
     }
 

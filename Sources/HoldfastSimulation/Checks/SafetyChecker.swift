@@ -6,8 +6,15 @@ import RaftCore
 struct SafetyChecker {
     /// What is known of an entry that was seen in some log.
     private struct Seen: Equatable {
-        let fingerprint: UInt64
+        /// `nil` where only a witness was seen to have it.
+        var fingerprint: UInt64?
         let previousTerm: Term
+
+        /// Whether both may be of one entry.
+        func agrees(with other: Seen) -> Bool {
+            previousTerm == other.previousTerm
+                && (fingerprint == nil || other.fingerprint == nil || fingerprint == other.fingerprint)
+        }
     }
 
     private struct NodeView {
@@ -178,11 +185,17 @@ struct SafetyChecker {
                     "log order", "node \(node) holds \(entry.index)@\(entry.term) at \(index)")
             }
             let position = LogPosition(term: entry.term, index: index)
-            let now = Seen(fingerprint: SafetyChecker.fingerprint(entry), previousTerm: previousTerm)
+            let isWithheld = entry.kind == .withheld
+            guard !isWithheld || core.isWitness else {
+                throw SimulationFailure("data", "node \(node) has no data of \(position), and is no witness")
+            }
+            let now = Seen(
+                fingerprint: isWithheld ? nil : SafetyChecker.fingerprint(entry), previousTerm: previousTerm)
             if let before = seen[position] {
-                guard before == now else {
+                guard before.agrees(with: now) else {
                     throw SimulationFailure("log matching", "node \(node) has another entry at \(position)")
                 }
+                if before.fingerprint == nil { seen[position] = now }
             } else {
                 seen[position] = now
             }
@@ -206,13 +219,17 @@ struct SafetyChecker {
             }
             let position = Int(index.rawValue) - 1
             if position < committed.count {
-                guard committed[position].term == entry.term, committed[position].payload == entry.payload
+                guard committed[position].term == entry.term,
+                    entry.kind == .withheld || committed[position].payload == entry.payload
                 else {
                     throw SimulationFailure(
                         "state machine safety",
                         "node \(node) committed \(index)@\(entry.term), another "
                             + "\(index)@\(committed[position].term)")
                 }
+            } else if entry.kind == .withheld {
+                // Its leader, which knew it first, ended in the same step. What it is will be seen elsewhere.
+                return
             } else {
                 guard position == committed.count else {
                     throw SimulationFailure(
@@ -236,6 +253,9 @@ struct SafetyChecker {
         }
         guard views[node].role != .leader || views[node].term != core.term else { return }
         leaders[core.term] = core.nodeID
+        guard !core.isWitness else {
+            throw SimulationFailure("witnesses", "\(core.nodeID) leads term \(core.term) without data")
+        }
         highestLedTerm = max(highestLedTerm, core.term)
         world.leader = node
         // Leader completeness: what was committed in an earlier term is in the new leader's log. The votes for a

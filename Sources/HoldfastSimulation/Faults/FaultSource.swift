@@ -27,11 +27,13 @@ struct FaultSource {
     /// When the next fault happens, in microseconds from the start of the run.
     private(set) var nextMicroseconds = UInt64.max
 
-    init(plan: FaultPlan, given: [Fault]?, nodeCount: Int, seed: UInt64) {
+    init(plan: FaultPlan, given: [Fault]?, nodeCount: Int, seed: UInt64, witnesses: [Int] = []) {
         self.nodeCount = nodeCount
-        victimCount = plan.changesMembers ? 1 : (nodeCount - 1) / 2
+        let most = plan.changesMembers ? 1 : (nodeCount - 1) / 2
+        victimCount = witnesses.isEmpty ? most : min(most, witnesses.count)
         random = SeededRandom(seed: seed)
-        firstVictim = Int(random.next(below: UInt64(nodeCount)))
+        let drawn = Int(random.next(below: UInt64(nodeCount)))
+        firstVictim = witnesses.first ?? drawn
         isGiven = given != nil
         isAwaited = Array(repeating: false, count: Observation.allCases.count)
         if let given {

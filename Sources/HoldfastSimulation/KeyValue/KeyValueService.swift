@@ -82,7 +82,9 @@ final class KeyValueService: SimulatedService {
 
     /// A node on which no write has shown yet that it serves.
     private func nextFinalWrite(in run: Run) -> Int? {
-        finalWrites.indices.first { !finalWrites[$0] && run.mustServe($0) }
+        finalWrites.indices.first {
+            !finalWrites[$0] && run.mustServe($0) && !run.world.isWitness($0)
+        }
     }
 
     var description: String {
@@ -115,7 +117,7 @@ final class KeyValueService: SimulatedService {
 
     func nodeStarted(_ number: Int, in run: Run) {
         states.noteStart(number)
-        guard let machine = run.nodes[number]?.machine else { return }
+        guard let machine = run.nodes[number]?.machine, !run.world.isWitness(number) else { return }
         for position in watchers.indices where watchers[position].home == number {
             watchers[position].begin(on: machine)
         }
@@ -166,7 +168,7 @@ final class KeyValueService: SimulatedService {
             guard let waiting = nextFinalWrite(in: run) else { return }
             target = waiting
         }
-        guard run.isUp(target) else {
+        guard run.takesRequests(target) else {
             clients[number].home = Int(run.world.random.next(below: UInt64(nodeCount)))
             return
         }
@@ -318,13 +320,13 @@ final class KeyValueService: SimulatedService {
                 watchers[position].chooseAnew(mixture, model.revision, &world.random)
             }
             if let machine = run.nodes[watchers[position].home]?.machine,
-                !run.isPaused(watchers[position].home)
+                !run.isPaused(watchers[position].home), !run.world.isWitness(watchers[position].home)
             {
                 watchers[position].begin(on: machine)
             }
         }
         let asksForProgress = world.random.chance(1, outOf: 4)
-        guard run.isUp(watchers[position].home) else { return }
+        guard run.takesRequests(watchers[position].home) else { return }
         let watch = watchers[position].watchNumber
         _ = run.call(watchers[position].home) { [unowned self] machine in
             // A node that was paused may take this when the watcher has long gone elsewhere.
@@ -368,9 +370,11 @@ final class KeyValueService: SimulatedService {
     }
 
     func check(_ node: SimulatedNode<KeyValueGroup>, in run: Run) throws(SimulationFailure) {
-        try states.check(
-            node.number, node.machine.store, appliedIndex: node.replica.appliedIndex, model,
-            modelIndex: modelIndex)
+        if !run.world.isWitness(node.number) {
+            try states.check(
+                node.number, node.machine.store, appliedIndex: node.replica.appliedIndex, model,
+                modelIndex: modelIndex)
+        }
         try book.verify()
         if !unverifiedReads.isEmpty {
             for read in unverifiedReads { try verify(read) }
@@ -401,7 +405,8 @@ final class KeyValueService: SimulatedService {
             if let command = try? Command.decode(entry.payload) { _ = again.apply(command) }
         }
         let expected = try? again.hash(atRevision: 0)
-        for case let node? in run.nodes where run.mustServe(node.number) {
+        for case let node? in run.nodes
+        where run.mustServe(node.number) && !run.world.isWitness(node.number) {
             try states.checkAll(node.number, node.machine.store, model)
             guard (try? node.machine.store.hash(atRevision: 0)) == expected else {
                 throw SimulationFailure(

@@ -61,7 +61,7 @@ extension KeyValueService {
             holders[position].pending = nil
         }
         let node = Int(world.random.next(below: UInt64(world.nodeCount)))
-        guard run.isUp(node) else { return }
+        guard run.takesRequests(node) else { return }
         switch holders[position].phase {
         case .idle:
             if !isEnding { grant(position, node, in: run) }

@@ -39,6 +39,7 @@ public struct Scenario: Sendable {
         var settings = SimulationSettings(
             seed: seed, stepCount: setup.stepCount, nodeCount: setup.nodeCount)
         settings.voterCount = setup.voterCount
+        settings.witnessCount = setup.witnessCount
         settings.clientCount = setup.clientCount
         settings.plan = setup.plan
         return settings
@@ -60,6 +61,8 @@ public struct ScenarioSetup: Hashable, Sendable {
     public var nodeCount = 3
     /// How many of them are the first members; `nil`: all.
     public var voterCount: Int?
+    /// How many of those are witnesses: the last ones.
+    public var witnessCount = 0
     public var stepCount = 20_000
     public var clientCount = 4
     public var plan = FaultPlan()

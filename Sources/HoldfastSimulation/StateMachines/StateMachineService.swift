@@ -76,7 +76,9 @@ final class StateMachineService<Workload: StateMachineWorkload>: SimulatedServic
 
     /// A node that has not shown yet that it serves.
     private func nextFinalAnswer(in run: Run) -> Int? {
-        finalAnswers.indices.first { !finalAnswers[$0] && run.mustServe($0) }
+        finalAnswers.indices.first {
+            !finalAnswers[$0] && run.mustServe($0) && !run.world.isWitness($0)
+        }
     }
 
     var description: String {
@@ -149,7 +151,7 @@ final class StateMachineService<Workload: StateMachineWorkload>: SimulatedServic
             guard let waiting = nextFinalAnswer(in: run) else { return }
             target = waiting
         }
-        guard run.isUp(target) else {
+        guard run.takesRequests(target) else {
             clients[number].home = Int(run.world.random.next(below: UInt64(run.nodes.count)))
             return
         }
@@ -296,7 +298,7 @@ final class StateMachineService<Workload: StateMachineWorkload>: SimulatedServic
         }
         unverifiedQueries.removeAll(keepingCapacity: true)
         let applied = node.replica.appliedIndex
-        guard applied != comparedIndexes[node.number] else { return }
+        guard applied != comparedIndexes[node.number], !run.world.isWitness(node.number) else { return }
         comparedIndexes[node.number] = applied
         try committed.check(node.number, node.machine.state.machine, at: applied)
     }

@@ -12,6 +12,8 @@ public struct SimulationJob: Hashable, Sendable {
     /// Whether a random run changes the members and moves the leadership too. `nodeCount` are the first voters
     /// then, and two more nodes may join.
     public var changesMembers = false
+    /// Whether the last of three or four voters, or the last two of more, are witnesses.
+    public var hasWitnesses = false
     /// Exactly these instead of what the seed would inject.
     public var faults: [Fault]?
 
@@ -22,6 +24,10 @@ public struct SimulationJob: Hashable, Sendable {
     /// Why the job cannot be run, or `nil`.
     public var problem: String? {
         if let nodeCount, !(1...7).contains(nodeCount) { return "--nodes must be from 1 to 7" }
+        if hasWitnesses, scenario != nil { return "--witnesses does not go with --scenario" }
+        if hasWitnesses, let nodeCount, nodeCount < 3 {
+            return "--nodes must be from 3 to 7 with --witnesses"
+        }
         if changesMembers, scenario != nil { return "--churn does not go with --scenario" }
         if changesMembers, let nodeCount, !(3...5).contains(nodeCount) {
             return "--nodes must be from 3 to 5 with --churn"
@@ -51,6 +57,10 @@ public struct SimulationJob: Hashable, Sendable {
             settings.voterCount = voterCount
             settings.nodeCount = voterCount + 2
         }
+        if hasWitnesses {
+            if nodeCount == nil, !changesMembers { settings.nodeCount = seed % 2 == 0 ? 3 : 5 }
+            settings.witnessCount = (settings.voterCount ?? settings.nodeCount) > 4 ? 2 : 1
+        }
         settings.faults = faults
         return settings
     }
@@ -67,6 +77,7 @@ public struct SimulationJob: Hashable, Sendable {
         } else {
             words.append("--nodes \(settings.nodeCount)")
         }
+        if hasWitnesses { words.append("--witnesses") }
         if stateMachine != SimulationJob.keyValue { words.append("--state-machine \(stateMachine)") }
         return words.joined(separator: " ")
     }

@@ -56,7 +56,7 @@ extension SimulatedNode {
 
     private func storeForRepair(_ chunk: SnapshotChunk) {
         var outcome = ChunkOutcome.failed
-        if chunk.offset == 0 || repairCheck == nil { repairCheck = makeRestorer() }
+        if chunk.offset == 0 || repairCheck == nil { repairCheck = chunk.metadata.restorer(makeRestorer) }
         do throws(SnapshotReceiveError) {
             outcome = try files.add(chunk, restorer: repairCheck!) ? .whole : .stored
         } catch {

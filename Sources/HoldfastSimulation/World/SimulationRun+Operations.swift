@@ -138,14 +138,20 @@ extension SimulationRun {
         return true
     }
 
+    private func describe(_ node: NodeID, isPromotedWhenReady: Bool = false) -> MemberDescription {
+        MemberDescription(
+            node: node, isPromotedWhenReady: isPromotedWhenReady,
+            isWitness: world.isWitness(NodeNumber.number(node)))
+    }
+
     private func addMember(_ fault: Fault) {
         let membership = world.membership
         guard let node = pick(fault, { !membership.isMember($0) }), prepare(node) else { return }
         let isNew = !hadAnotherLife[NodeNumber.number(node)]
         if fault.amount & 1 != 0, membership.voters.count < Self.maximumVoters, isNew {
-            change([.addVoter(MemberDescription(node: node))])
+            change([.addVoter(describe(node))])
         } else {
-            change([.addLearner(MemberDescription(node: node, isPromotedWhenReady: fault.amount & 2 != 0))])
+            change([.addLearner(describe(node, isPromotedWhenReady: fault.amount & 2 != 0))])
         }
     }
 
@@ -157,9 +163,9 @@ extension SimulationRun {
         var voterCount = membership.voters.count
         if random.chance(2, outOf: 3), let node = pick(fault, { !membership.isMember($0) }), prepare(node) {
             if hadAnotherLife[NodeNumber.number(node)] {
-                steps.append(.addLearner(MemberDescription(node: node, isPromotedWhenReady: true)))
+                steps.append(.addLearner(describe(node, isPromotedWhenReady: true)))
             } else {
-                steps.append(.addVoter(MemberDescription(node: node)))
+                steps.append(.addVoter(describe(node)))
                 voterCount += 1
             }
         }

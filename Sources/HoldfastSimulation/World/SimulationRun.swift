@@ -429,6 +429,9 @@ final class SimulationRun<Service: SimulatedService> {
     /// Whether the node takes requests.
     func isUp(_ number: Int) -> Bool { nodes[number]?.machine != nil }
 
+    /// Whether clients can ask the node: it is up, and no witness.
+    func takesRequests(_ number: Int) -> Bool { isUp(number) && !world.isWitness(number) }
+
     /// Whether the node serves when nothing is wrong any more: only members do.
     func mustServe(_ number: Int) -> Bool {
         !world.changesMembers || world.membership.isMember(NodeNumber.id(number))

@@ -23,6 +23,7 @@ final class World {
     /// To whom each node is connected, where links follow the membership.
     private(set) var links: [NodeSet]
     let plan: FaultPlan
+    private let witnesses: NodeSet
     var now = World.start
     var random: SeededRandom
     var queue = EventQueue<SimulationEvent>()
@@ -50,12 +51,21 @@ final class World {
     init(_ settings: SimulationSettings, plan: FaultPlan, random: SeededRandom) {
         nodeCount = settings.nodeCount
         self.plan = plan
-        membership = Membership(voters: (0..<(settings.voterCount ?? nodeCount)).map(NodeNumber.id))
+        var chosen = NodeSet()
+        for number in 0..<settings.nodeCount where settings.isWitness(number) { chosen.insert(number) }
+        witnesses = chosen
+        membership = Membership(
+            voters: (0..<(settings.voterCount ?? nodeCount)).map(NodeNumber.id),
+            descriptions: chosen.numbers.map {
+                MemberDescription(node: NodeNumber.id($0), isWitness: true)
+            })
+        precondition(membership.hasDataInEveryQuorum, "witnesses must be fewer than a quorum")
         starts = Array(repeating: NodeStart(membership: membership), count: nodeCount)
         links = Array(repeating: NodeSet(), count: nodeCount)
         self.random = random
         faults = FaultSource(
-            plan: plan, given: settings.faults, nodeCount: nodeCount, seed: self.random.next())
+            plan: plan, given: settings.faults, nodeCount: nodeCount, seed: self.random.next(),
+            witnesses: chosen.numbers)
         network = SimulatedNetwork(nodeCount: nodeCount, plan: plan)
         checker = SafetyChecker(nodeCount: nodeCount)
         sessions = Array(repeating: 0, count: nodeCount)
@@ -71,6 +81,9 @@ final class World {
 
     /// Whether links follow the membership; otherwise everybody is connected to everybody.
     var changesMembers: Bool { plan.changesMembers }
+
+    /// Whether the node keeps no data, wherever it is a member.
+    func isWitness(_ number: Int) -> Bool { witnesses.contains(number) }
 
     func isLinked(_ one: Int, _ other: Int) -> Bool { !changesMembers || links[one].contains(other) }
 

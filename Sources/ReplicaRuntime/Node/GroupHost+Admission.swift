@@ -147,7 +147,7 @@ final class SnapshotCheck: @unchecked Sendable {
 
     func restorer(for chunk: SnapshotChunk) -> any SnapshotRestorer {
         if let current, chunk.offset > 0 { return current }
-        let restorer = makeRestorer()
+        let restorer = chunk.metadata.restorer(makeRestorer)
         current = restorer
         return restorer
     }

@@ -81,7 +81,8 @@ extension NodeAdmission {
         snapshotFetch = transfer
         let request = SnapshotRequest(
             number: nextNumber(), group: group, metadata: transfer.metadata, offset: transfer.offset,
-            maximumSizeBytes: settings.snapshotChunkSizeBytes)
+            // A witness wants to know what it is of, and none of it.
+            maximumSizeBytes: isWitness ? 1 : settings.snapshotChunkSizeBytes)
         begin(.snapshotRequest(request), request.number, to: transfer.peer, now: now)
     }
 
@@ -149,7 +150,7 @@ extension NodeAdmission {
             snapshotFetch == nil, var changed = repair
         else { return }
         self.fetch = nil
-        let excerpt = answer.excerpt
+        let excerpt = usable(answer.excerpt)
         peers[position].snapshot = excerpt.snapshot
         let asked = changed
         repair = nil
@@ -175,7 +176,24 @@ extension NodeAdmission {
         }
     }
 
-    private func receive(_ chunk: SnapshotChunk, _ number: UInt64, at position: Int) {
+    /// Of what a peer gave, what this node may keep: a witness no data, and everybody else nothing without.
+    private func usable(_ excerpt: LogExcerpt) -> LogExcerpt {
+        var excerpt = excerpt
+        if isWitness {
+            excerpt.entries = excerpt.entries.map(\.asWithheld)
+        } else if excerpt.entries.contains(where: { $0.kind == .withheld }) {
+            rarePaths.insert(.withheldRefusedByDataMember)
+            return LogExcerpt()
+        }
+        return excerpt
+    }
+
+    private func receive(_ whole: SnapshotChunk, _ number: UInt64, at position: Int) {
+        let chunk =
+            isWitness
+            ? SnapshotChunk(
+                metadata: whole.metadata.asWithheld, offset: whole.offset, bytes: ByteSlice(), isLast: true,
+                sentAt: whole.sentAt) : whole
         guard let fetch, fetch.number == number, fetch.peer == peers[position].node,
             var transfer = snapshotFetch, transfer.peer == fetch.peer
         else { return }

@@ -8,6 +8,12 @@ extension NodeAdmission {
 
     func answer(_ asked: EntriesRequest, at position: Int) {
         guard asked.group == group else { return }
+        // Whoever asks may need what a witness does not have. It cannot tell, and others can.
+        guard !isWitness else {
+            return send(
+                .entries(EntriesAnswer(number: asked.number, excerpt: LogExcerpt())), to: peers[position].node
+            )
+        }
         let request = EntriesRequest(
             number: asked.number, group: group, boundary: asked.boundary, through: asked.through,
             from: asked.from, maximumSizeBytes: min(asked.maximumSizeBytes, Self.largestAnswerSizeBytes))
@@ -24,6 +30,9 @@ extension NodeAdmission {
     /// One question of a peer at a time: a new one takes the place of the one before.
     func answer(_ request: SnapshotRequest, at position: Int) {
         guard request.group == group else { return }
+        guard !isWitness else {
+            return send(.snapshotUnavailable(number: request.number), to: peers[position].node)
+        }
         peers[position].snapshotQuestion = request.number
         effects.append(
             .readSnapshot(

@@ -83,6 +83,8 @@ public final class NodeAdmission {
     public internal(set) var rarePaths = RarePathSet()
 
     let salvaged: SalvagedState
+    /// Whether what is left is a witness's.
+    lazy var isLeftWithheld = salvaged.isWithheld
     /// What can be given to others without knowing where the log must end.
     lazy var ownParts = LogRepair(salvaged, membership: firstMembership)
     var repair: LogRepair?
@@ -271,6 +273,9 @@ public final class NodeAdmission {
     }
 
     // MARK: Shared by the parts
+
+    /// Whether this node keeps no data: by what it has, or where that does not tell, as a member.
+    var isWitness: Bool { source?.isWitness ?? (isLeftWithheld || membership.isWitness(nodeID)) }
 
     var isRepairing: Bool { mode == .restoring || mode == .adopting }
 

@@ -233,7 +233,7 @@ public final class OpenedNode {
         _ snapshots: SnapshotStore, _ group: GroupID, _ metadata: SnapshotMetadata,
         _ makeRestorer: () -> any SnapshotRestorer
     ) throws(NodeError) -> any SnapshotRestorer {
-        let restorer = makeRestorer()
+        let restorer = metadata.restorer(makeRestorer)
         let file: SnapshotFile
         do throws(SnapshotError) {
             guard try snapshots.contains(group, index: metadata.index, term: metadata.term) else {

@@ -98,6 +98,7 @@ public enum RepairMessageCoding {
     }
 
     private static func encode(_ metadata: SnapshotMetadata, into writer: inout ByteWriter) {
+        precondition(!metadata.isWithheld, "a witness's snapshot must not be offered for one with data")
         writer.write(metadata.index.rawValue)
         writer.write(metadata.term.rawValue)
         metadata.membership.encode(into: &writer)

@@ -9,6 +9,9 @@ public protocol RepairSource: AnyObject {
 
     var repairCommitIndex: LogIndex { get }
 
+    /// Whether it keeps no data, and so has nothing to give.
+    var isWitness: Bool { get }
+
     /// Appends an entry that changes nothing, where this node leads. `nil` where it does not, or has no room.
     func appendBarrier(now: Instant) -> LogPosition?
 }

@@ -32,6 +32,11 @@ public struct SalvagedState: Hashable, Sendable {
     /// Whether restoring what stands before its boundaries makes the state what it was.
     public var isExactlyRestorable: Bool { hardState != nil && isEndTrusted }
 
+    /// Whether it is a witness's: a part of it is without data.
+    public var isWithheld: Bool {
+        base?.isWithheld == true || runs.contains { $0.contains { $0.kind == .withheld } }
+    }
+
     /// Whether there is nothing that a node which took part would have.
     public var isBlank: Bool {
         runs.isEmpty && lostEnd == nil && lostSnapshot == nil && base?.index == .zero

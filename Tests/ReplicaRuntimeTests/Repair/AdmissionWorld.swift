@@ -10,6 +10,7 @@ final class FakeGroup: RepairSource {
     var entries: [Entry]
     var leadership = Leadership(role: .follower, term: .zero, leader: nil)
     var commitIndex: LogIndex
+    var isWitness = false
     private(set) var barrierCount = 0
 
     init(base: SnapshotMetadata, entries: [Entry]) {
@@ -86,8 +87,10 @@ final class AdmissionWorld {
     /// Every message that was delivered, for checks.
     private(set) var delivered: [(from: NodeID, to: NodeID, message: RepairMessage)] = []
 
-    init(_ count: Int) {
-        membership = Membership(voters: (1...UInt64(count)).map { NodeID($0) })
+    init(_ count: Int, witnesses: [Int] = []) {
+        membership = Membership(
+            voters: (1...UInt64(count)).map { NodeID($0) },
+            descriptions: witnesses.map { MemberDescription(node: NodeID(UInt64($0)), isWitness: true) })
         let members = membership
         nodes = members.voters.map { FakeNode($0, membership: members) }
     }
@@ -169,6 +172,7 @@ final class AdmissionWorld {
 
     private func run(_ node: FakeNode) {
         let group = FakeGroup(base: node.base, entries: node.entries)
+        group.isWitness = membership.isWitness(node.id)
         node.group = group
         node.admission?.takesPart(from: group, now: now)
     }
@@ -181,11 +185,16 @@ final class AdmissionWorld {
             Entry(index: LogIndex(UInt64($0)), term: Term(term), kind: .command)
         }
         for node in nodes {
-            node.entries = entries
+            node.entries = entriesOf(node, entries)
             node.hardState = HardState(term: Term(term), votedFor: NodeID(1))
-            node.group?.entries = entries
+            node.group?.entries = node.entries
         }
         lead(1, term: term)
+    }
+
+    /// What the node has of a leader's entries.
+    private func entriesOf(_ node: FakeNode, _ entries: [Entry]) -> [Entry] {
+        membership.isWitness(node.id) ? entries.map(\.asWithheld) : entries
     }
 
     func lead(_ number: Int, term: UInt64) {
@@ -237,8 +246,8 @@ final class AdmissionWorld {
             }
             guard reached.count >= Membership.majority(of: nodes.count) else { continue }
             for follower in reached {
-                follower.group?.entries = group.entries
-                follower.entries = group.entries
+                follower.entries = entriesOf(follower, group.entries)
+                follower.group?.entries = follower.entries
                 follower.group?.commitIndex = end
             }
             leader.admission?.turnEnded(now: now)
