@@ -195,7 +195,7 @@ private final class RunningNode: @unchecked Sendable {
                 throw ListenFailure(url: url, flag: "--listen-client-urls", reason: ListenFailure.text(error))
             }
         }
-        let isWitness = node.group.replica.isWitness
+        let isWitness = node.group.replica.isWitness && !node.group.replica.core.isMisplaced
         let clusterID = node.clusterID ?? ClusterID(options.cluster.clusterID)
         EventLoopFuture.andAllSucceed(listening, on: loop).whenComplete { [options, logger] result in
             switch result {

@@ -241,7 +241,6 @@ extension RaftCore {
                 malformedMessageCount += 1
                 return
             }
-            lacksData = true
         }
         var previous = append.previous
         var entries = append.entries[...]
@@ -260,6 +259,7 @@ extension RaftCore {
             rarePaths.insert(.appendRefusedWithoutRoom)
         }
         guard isMatching else { return refuse(append, previous, from: leader) }
+        if isWithheld, hasRoom { lacksData = true }
         if hasRoom { appendMissing(entries, now: now) }
         let matched = hasRoom ? previous.index + entries.count : previous.index
         commitIndex = max(commitIndex, min(append.commitIndex, matched))

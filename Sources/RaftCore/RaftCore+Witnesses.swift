@@ -101,7 +101,9 @@ extension RaftCore {
 
     /// Whoever is cut off need not be waited for, now or when this node leads next.
     mutating func noteDisconnected(_ peer: NodeID) {
-        if membership.isMember(peer), !disconnectedPeers.contains(peer) { disconnectedPeers.append(peer) }
+        let membership = membership
+        disconnectedPeers.removeAll { $0 == peer || !membership.isMember($0) }
+        if membership.isMember(peer) { disconnectedPeers.append(peer) }
         if role == .leader, let position = progressPosition(of: peer) { progress[position].pace.isCut = true }
     }
 

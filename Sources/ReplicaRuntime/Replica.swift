@@ -67,10 +67,8 @@ public final class Replica<Machine: ReplicaMachine> {
         keeper = MembershipKeeper(settings: settings.members)
         appliedIndex = snapshot.index
         appliedTerm = snapshot.term
+        reportIfMisplaced()
     }
-
-    /// Whether this member keeps no data: nothing is applied to its machine, whose state means nothing.
-    public var isWitness: Bool { core.isWitness }
 
     public var nextDeadline: Instant {
         min(
@@ -208,11 +206,7 @@ public final class Replica<Machine: ReplicaMachine> {
         }
         if let membership = effects.membership {
             environment.membershipChanged(membership)
-            if core.isMisplaced {
-                environment.report(
-                    "this node has the log of a witness, and is now a member that is to have data: it takes "
-                        + "no part; stop it, empty its data directory, and start it again")
-            }
+            reportIfMisplaced()
         }
         if let outcome = effects.transferEnded { onTransferEnded?(outcome) }
         for rejected in effects.rejectedProposals where !isRejectedRequest(rejected, now: now) {

@@ -12,6 +12,19 @@ import TestSupport
         return String(decoding: socket.received, as: UTF8.self)
     }
 
+    /// A witness answers no reads; it is healthy where it follows somebody.
+    @Test func healthOfAWitness() async throws {
+        try await TestServer.run { server in
+            try await server.with {
+                $0.membersWithData = ["n1"]
+                $0.failure = .witness
+            }
+            #expect(try await get(server, "/health").hasSuffix("{\"health\":\"true\"}"))
+            try await server.with { $0.leader = nil }
+            #expect(try await get(server, "/health").contains("\"health\":\"false\""))
+        }
+    }
+
     @Test func health() async throws {
         try await TestServer.run { server in
             let good = try await get(server, "/health")

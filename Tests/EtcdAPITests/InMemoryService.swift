@@ -10,6 +10,7 @@ final class InMemoryService: KeyValueService {
     var store = KeyValueStore()
     var leader: UInt64? = 0xA1
     var isSpaceExhausted = false
+    var membersWithData: [String]?
     /// Answers every proposal, read and lease call.
     var failure: ServiceError?
     /// Watches are not told of what was applied.

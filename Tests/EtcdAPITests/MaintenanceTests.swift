@@ -31,6 +31,34 @@ import TestSupport
         }
     }
 
+    /// Whatever needs data is refused before anything is done, with whom to ask; the rest is answered.
+    @Test func aWitnessSendsClientsToOthers() async throws {
+        try await TestServer.run { server in
+            let client = try await server.client()
+            try await server.with { $0.membersWithData = ["n1", "n2"] }
+            let put = await failure { try await client.put("a", "1") }
+            #expect(put?.code == .unavailable)
+            #expect(put?.message == "holdfast: this node is a witness: ask n1 or n2")
+            #expect(await failure { _ = try await client.get("a") } == put)
+            #expect(await failure { _ = try await client.hashKeyValue() } == put)
+            let watch = await client.watch()
+            #expect(await failure { for try await _ in watch.responses {} } == put)
+            let keepAlive = await client.keepAlive()
+            #expect(await failure { for try await _ in keepAlive.responses {} } == put)
+            #expect(try await server.with { $0.proposalCount } == 0)
+            #expect(try await client.status().leader == 0xA1)
+            let list: Etcdserverpb_MemberListResponse = try await client.call(
+                "/etcdserverpb.Cluster/MemberList", Etcdserverpb_MemberListRequest())
+            #expect(list.members.count == 1)
+        }
+        for method in Method.allCases where !method.needsData {
+            #expect(["Cluster", "Maintenance", "Auth"].contains { method.path.contains(".\($0)/") })
+        }
+        #expect(
+            EtcdStatus.of(ServiceError.witness).message
+                == "holdfast: this node is a witness: ask another member")
+    }
+
     @Test func alarms() async throws {
         try await TestServer.run { server in
             let client = try await server.client()

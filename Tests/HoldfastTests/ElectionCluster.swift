@@ -21,6 +21,7 @@ func eventually(_ what: String, _ condition: @Sendable () async throws -> Bool) 
 struct TestMembers: Sendable {
     static let names = ["a", "b", "c"]
     var names = TestMembers.names
+    var witnesses: [String] = []
     let memory = InMemoryCluster()
     var electionTimeoutMilliseconds = 400
     var resignationPauseMilliseconds = 2_000
@@ -28,7 +29,8 @@ struct TestMembers: Sendable {
 
     func configuration(_ name: String) -> NodeConfiguration {
         var configuration = NodeConfiguration(
-            name: name, peers: names.map { Peer(name: $0, address: "") }, dataDirectory: "")
+            name: name, peers: names.map { Peer(name: $0, address: "", isWitness: witnesses.contains($0)) },
+            dataDirectory: "")
         configuration.transport = .inMemory(memory)
         configuration.electionTimeoutMilliseconds = electionTimeoutMilliseconds
         configuration.heartbeatIntervalMilliseconds = 40

@@ -53,6 +53,12 @@ import Testing
                 $0.security = .mutualTLS(certificateFile: "/a.pem", keyFile: "/a.key", trustFile: "/ca.pem")
             } == "security")
         #expect(Self.field { $0.minimumVoters = 0 } == "minimumVoters")
+        #expect(Self.field { $0.peers[2].isWitness = true } == nil)
+        #expect(
+            Self.field {
+                $0.peers[1].isWitness = true
+                $0.peers[2].isWitness = true
+            } == "peers")
         #expect(Self.field { $0.evictAfterMilliseconds = 1_000 } == "evictAfterMilliseconds")
         #expect(
             Self.field { $0.maximumClockDriftPartsPerMillion = 900_000 } == "maximumClockDriftPartsPerMillion"

@@ -1,4 +1,17 @@
 import ConsensusTypes
+import RaftCore
+
+extension Replica {
+    /// Whether this member keeps no data: nothing is applied to its machine, whose state means nothing.
+    public var isWitness: Bool { core.isWitness }
+
+    func reportIfMisplaced() {
+        guard core.isMisplaced else { return }
+        environment.report(
+            "this node has the log of a witness, and is now a member that is to have data: it takes no part; "
+                + "stop it, empty its data directory, and start it again")
+    }
+}
 
 /// The snapshot of a witness: it has no contents.
 struct WithheldSnapshotSource: SnapshotSource {
