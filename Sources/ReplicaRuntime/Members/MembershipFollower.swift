@@ -33,9 +33,15 @@ enum MembershipFollower {
         observations: [MembershipKeeper.Observation]?
     ) -> MembershipChange.Step? {
         for node in target.members where !present.isMember(node) {
+            // Who keeps data and who does not is settled as long as a member is remembered.
+            guard !present.evicted.contains(node) || isAlike(node, present, target) else {
+                return .remove(node)
+            }
             return .addLearner(description(of: node, in: target))
         }
-        for node in target.voters where !present.isVoter(node) {
+        // Voters with data first, so that witnesses never are too many on the way.
+        let voters = target.voters.filter { !target.isWitness($0) } + target.voters.filter(target.isWitness)
+        for node in voters where !present.isVoter(node) && isAlike(node, present, target) {
             if observations.isNilOr({
                 $0.contains { $0.node == node && $0.isRecentlyActive && $0.isCaughtUp }
             }) {
@@ -47,12 +53,17 @@ enum MembershipFollower {
             let step: MembershipChange.Step
             if !target.isMember(node) {
                 step = target.evicted.contains(node) ? .evict(node) : .remove(node)
+            } else if !isAlike(node, present, target) {
+                step = .remove(node)
             } else if present.isVoter(node), !target.isVoter(node) {
                 step = .demote(node)
             } else {
                 continue
             }
-            guard let observations, present.isVoter(node) else { return step }
+            guard let observations else { return step }
+            // One that leaves too few voters with data waits for those that come.
+            guard (try? MembershipChange([step]).applied(to: present)) != nil else { continue }
+            guard present.isVoter(node) else { return step }
             let isSilent = observations.contains { $0.node == node && !$0.isRecentlyActive }
             // Who still helps to decide stays until those are there that take its place.
             if lacksVoters && !isSilent { continue }
@@ -76,7 +87,12 @@ enum MembershipFollower {
         let known = membership.description(of: node)
         return MemberDescription(
             node: node, priority: known?.priority ?? MemberDescription.defaultPriority,
-            information: known?.information ?? ByteSlice())
+            isWitness: known?.isWitness ?? false, information: known?.information ?? ByteSlice())
+    }
+
+    /// Whether both say the same of whether the node keeps data.
+    private static func isAlike(_ node: NodeID, _ present: Membership, _ target: Membership) -> Bool {
+        present.isWitness(node) == target.isWitness(node)
     }
 
     private static func canDecide(

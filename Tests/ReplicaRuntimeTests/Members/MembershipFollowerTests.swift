@@ -45,6 +45,32 @@ import Testing
         #expect(MembershipFollower.isFollowed(target, by: target))
     }
 
+    private static func witnessing(_ witnesses: [UInt64], in voters: [UInt64]) -> Membership {
+        Membership(
+            voters: voters.map { NodeID($0) },
+            descriptions: witnesses.map { MemberDescription(node: NodeID($0), isWitness: true) })
+    }
+
+    /// Witnesses are witnesses in every group, and on the way there never too many of them.
+    @Test func witnessesComeLastAndStayWitnesses() {
+        let target = Self.witnessing([2, 3], in: [1, 2, 3, 4, 5])
+        var present = Membership(voters: [NodeID(1)])
+        var rounds = 0
+        while !MembershipFollower.isFollowed(target, by: present), rounds < 20 {
+            rounds += 1
+            let steps = next(present, target)
+            guard case .simple(let following)? = try? MembershipChange(steps).applied(to: present) else {
+                Issue.record("\(steps) cannot be done to \(present)")
+                return
+            }
+            present = following
+        }
+        #expect(present.voters == target.voters && present.witnesses == target.witnesses)
+        // One that keeps data from now on begins anew.
+        let changed = Self.witnessing([2], in: [1, 2, 3, 4, 5])
+        #expect(next(present, changed) == [.remove(NodeID(3))])
+    }
+
     /// A voter that helps to decide goes when the one that takes its place votes; a silent one at once.
     @Test func whoLeavesWaitsForWhoComes() {
         let present = Self.membership([1, 2, 3], learners: [4])
