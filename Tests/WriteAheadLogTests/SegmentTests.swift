@@ -36,10 +36,12 @@ struct SegmentTests {
         #expect(groups[0].entries == entries(index - 2...index - 1, payloadBytes: 200))
     }
 
-    @Test("a release counts only up to where the log starts, and only for all groups")
-    func releaseIsBounded() throws {
+    @Test("a release counts only up to where the log starts, and only for all groups", arguments: [1, 2])
+    func releaseIsBounded(firstGroup: UInt64) throws {
         let fileSystem = SimulatedFileSystem(seed: 1)
         let log = try openLog(fileSystem).log
+        // Whichever group the log has heard of first.
+        log.encode([LogWrite(group: GroupID(firstGroup), hardState: HardState(term: Term(1)))])
         log.encode([LogWrite(group: GroupID(2), entries: entries(1...1))])
         for index in 1...20 {
             log.encode([LogWrite(group: GroupID(1), entries: entries(index...index, payloadBytes: 500))])
