@@ -50,6 +50,24 @@ struct ServeCommand: ParsableCommand {
     @Option(help: "'new', or 'existing' where the cluster runs: the node joins it unless it has data.")
     var initialClusterState: InitialClusterState = .new
 
+    @Option(
+        help: ArgumentHelp(
+            "Peer addresses of members of a running cluster that the node joins: http://host:port,...",
+            discussion: """
+                One is enough, any member's. The members must have been started with --accept-joins, and the token \
+                must be the same. A node that has data does not ask.
+                """))
+    var join: String?
+
+    @Flag(
+        help: ArgumentHelp(
+            "Lets nodes become members that ask for it with --join.",
+            discussion: """
+                They receive all data, and vote when they have caught up. Without TLS, whoever reaches the peer \
+                port and knows the token can join.
+                """))
+    var acceptJoins = false
+
     @Option(help: "Tells clusters apart that might reach each other by mistake.")
     var initialClusterToken = "etcd-cluster"
 
@@ -149,6 +167,7 @@ struct ServeCommand: ParsableCommand {
         let advertiseClient = try advertiseClientUrls.map {
             try ClusterURL.list($0, flag: "--advertise-client-urls")
         }
+        let seeds = try seeds(advertised)
         guard let level = ServeCommand.level(logLevel) else {
             throw CommandFailure(
                 message:
@@ -185,16 +204,35 @@ struct ServeCommand: ParsableCommand {
             cluster: cluster, clusterToken: initialClusterToken, ownMember: ownMember,
             peerRoutes: try peerRoutes.map { try PeerRoutes($0, cluster: cluster) } ?? PeerRoutes(),
             dataDirectory: dataDir ?? "\(name).holdfast",
-            joinsExisting: initialClusterState == .existing, acceptsDataLoss: acceptDataLoss,
+            joinsExisting: initialClusterState == .existing, seeds: seeds, acceptsJoins: acceptJoins,
+            acceptsDataLoss: acceptDataLoss,
             listenClientURLs: listenClient,
             advertiseClientURLs: advertiseClient ?? listenClient,
             listenPeerURLs: listenPeer, readsUnderLease: leaseReads,
             clientSecurity: try security.clientSecurity(listenClient),
-            peerSecurity: try security.peerSecurity(listenPeer + cluster.members.flatMap(\.peerURLs)),
+            peerSecurity: try security.peerSecurity(
+                listenPeer + cluster.members.flatMap(\.peerURLs) + seeds),
             replicaSettings: settings, logOptions: logOptions,
             quotaBytes: quotaBackendBytes == 0 ? 2 << 30 : quotaBackendBytes,
             maximumRequestSizeBytes: maxRequestBytes, maximumTransactionOperations: maxTxnOps,
             logLevel: level)
+    }
+
+    private func seeds(_ own: [ClusterURL]) throws -> [ClusterURL] {
+        guard let join else { return [] }
+        let seeds = try ClusterURL.list(join, flag: "--join")
+        guard initialCluster == nil, initialClusterState == .new else {
+            throw CommandFailure(
+                message:
+                    "--join goes without --initial-cluster and --initial-cluster-state: who the members are is "
+                    + "asked; leave those out", exitCode: 64)
+        }
+        if let same = seeds.first(where: own.contains) {
+            throw CommandFailure(
+                message: "--join: \(same.text) is this node's own address; give that of a member that runs",
+                exitCode: 64)
+        }
+        return seeds
     }
 
     private static func level(_ text: String) -> Logger.Level? {
@@ -214,6 +252,9 @@ struct ServeOptions {
     let peerRoutes: PeerRoutes
     let dataDirectory: String
     let joinsExisting: Bool
+    /// Whom a node that joins asks.
+    let seeds: [ClusterURL]
+    let acceptsJoins: Bool
     let acceptsDataLoss: Bool
     let listenClientURLs: [ClusterURL]
     let advertiseClientURLs: [ClusterURL]

@@ -6,6 +6,7 @@ import NIOCore
 import NIOPosix
 import PeerTransport
 import ReplicaRuntime
+import Synchronization
 import TransportSecurity
 import struct SystemPackage.FilePath
 
@@ -31,6 +32,11 @@ struct ServeProcess {
         if exitWithParent { endWhenParentEnds(loops.next()) }
         let running = RunningNode(options: options, loop: loops.next(), logger: logger)
         do {
+            try running.requireStartable()
+            guard try running.join() else {
+                logger.info("stopped before this node had joined")
+                return try loops.syncShutdownGracefully()
+            }
             try running.start()
         } catch let failure as CommandFailure {
             throw failure
@@ -71,6 +77,7 @@ private final class RunningNode: @unchecked Sendable {
     private let options: ServeOptions
     private let loop: any EventLoop
     private let logger: Logger
+    private var nodeOptions: ReplicaNodeOptions!
     private var node: KeyValueNode!
     private var server: EtcdServer?
 
@@ -80,10 +87,9 @@ private final class RunningNode: @unchecked Sendable {
         self.logger = logger
     }
 
-    /// Returns when peers can connect.
-    func start() throws {
-        // Before the data directory is made: a start that fails for a mistyped address must leave nothing
-        // that holds the next one to the mistake.
+    /// Before the data directory is made: a start that fails for a mistyped address must leave nothing that
+    /// holds the next one to the mistake.
+    func requireStartable() throws {
         for (url, flag) in options.listenClientURLs.map({ ($0, "--listen-client-urls") })
             + options.listenPeerURLs.map({ ($0, "--listen-peer-urls") })
         {
@@ -91,6 +97,10 @@ private final class RunningNode: @unchecked Sendable {
         }
         try requireUsableCertificates()
         warnOfPlaintext()
+    }
+
+    /// Returns when peers can connect.
+    func start() throws {
         try loop.submit { [self] in try makeNode() }.wait()
         do {
             try loop.flatSubmit { [self] in node.start() }.wait()
@@ -130,24 +140,69 @@ private final class RunningNode: @unchecked Sendable {
         }
     }
 
-    private func makeNode() throws {
+    /// Asks to become a member where that is wanted and the data directory is empty. `false`: the process was
+    /// told to stop meanwhile.
+    func join() throws -> Bool {
+        let options = try makeOptions()
+        nodeOptions = options
+        guard !options.seeds.isEmpty else { return true }
+        let promise = loop.makePromise(of: ReplicaNodeOptions.self)
+        let task = promise.completeWithTask { [loop, logger] in
+            try await ClusterJoin.joining(options, loop: loop, logger: logger)
+        }
+        let end = Flag()
+        promise.futureResult.whenComplete { _ in end.raise() }
+        while !end.isRaised {
+            guard TerminationSignals.wait(milliseconds: 20) else { continue }
+            task.cancel()
+            _ = try? promise.futureResult.wait()
+            return false
+        }
+        nodeOptions = try promise.futureResult.wait()
+        return true
+    }
+
+    private func makeOptions() throws -> ReplicaNodeOptions {
         var nodeOptions = ReplicaNodeOptions(
             nodeID: options.ownMember.id, name: options.ownMember.name,
-            clusterID: ClusterID(options.cluster.clusterID), membership: try options.cluster.membership,
+            clusterID: ClusterID(options.cluster.clusterID), membership: try membership,
             network: SocketNetwork(
                 listeningOn: options.listenPeerURLs.map { ListenAddress(host: $0.host, port: $0.port) },
                 security: options.peerSecurity),
             dataDirectory: FilePath(options.dataDirectory))
         nodeOptions.joinsCluster = options.joinsExisting
+        nodeOptions.seeds = options.seeds.map { QuestionTarget(host: $0.host, port: $0.port) }
+        nodeOptions.clusterName = options.clusterToken
+        nodeOptions.acceptsJoins = options.acceptsJoins
         nodeOptions.routes = options.peerRoutes.addresses(in: options.cluster)
         nodeOptions.replicaSettings = options.replicaSettings
         nodeOptions.logOptions = options.logOptions
+        nodeOptions.acceptsDataLoss = options.acceptsDataLoss
+        return nodeOptions
+    }
+
+    /// Who joins tells the members its client addresses too.
+    private var membership: Membership {
+        get throws {
+            guard !options.seeds.isEmpty else { return try options.cluster.membership }
+            let own = options.ownMember
+            let information = MemberInformation(
+                name: own.name, peerAddresses: own.peerURLs.map { .init(host: $0.host, port: $0.port) },
+                clientURLs: options.advertiseClientURLs.map(\.text))
+            if let problem = information.problem {
+                throw CommandFailure(message: "this node cannot ask to join: \(problem)", exitCode: 64)
+            }
+            return Membership(
+                voters: [own.id], descriptions: [MemberDescription(node: own.id, information)])
+        }
+    }
+
+    private func makeNode() throws {
         var groupSettings = KeyValueGroupSettings()
         groupSettings.quotaBytes = options.quotaBytes
         let timeout = options.replicaSettings.raft.electionTimeoutMilliseconds
         groupSettings.requestTimeoutMilliseconds = 5_000 + 2 * timeout
         groupSettings.leaseExtensionMilliseconds = timeout
-        nodeOptions.acceptsDataLoss = options.acceptsDataLoss
         node = try KeyValueNode(
             options: nodeOptions, groupSettings: groupSettings, loop: loop, logger: logger,
             onAdmitted: { [self] in serve() },
@@ -246,5 +301,16 @@ private struct ListenFailure: Error, CustomStringConvertible {
             return errorText(error.errnoCode)
         }
         return "\(error)"
+    }
+}
+
+/// Raised once, on any thread.
+private final class Flag: Sendable {
+    private let value = Mutex(false)
+
+    var isRaised: Bool { value.withLock { $0 } }
+
+    func raise() {
+        value.withLock { $0 = true }
     }
 }

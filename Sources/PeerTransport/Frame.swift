@@ -14,6 +14,10 @@ enum FrameKind: UInt8 {
     case pong = 4
     /// A message of the transport's owner.
     case message = 5
+    /// What a stranger asks instead of a hello.
+    case question = 6
+    /// The answer to it, after which the acceptor closes.
+    case answer = 7
 }
 
 /// The fixed part in front of each payload: length, kind, channel, two zero bytes, checksum.

@@ -125,6 +125,10 @@ struct Refusal: Error, Hashable {
         case sender = 5
         /// The sender was a member and is none any more.
         case removed = 6
+        /// Too many questions at a time.
+        case busy = 7
+        /// The acceptor answers no questions.
+        case unanswered = 8
     }
 
     /// A number that this version may not know.

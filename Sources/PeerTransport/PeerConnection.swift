@@ -18,6 +18,8 @@ final class PeerConnection: ChannelInboundHandler {
         case awaitingHello
         /// Accepted and ready: the peer's messages come in here.
         case receiving(PeerLink)
+        /// Accepted; a stranger's question is being answered, or the answer is on its way.
+        case answering
         case closed
     }
 
@@ -86,7 +88,7 @@ final class PeerConnection: ChannelInboundHandler {
             switch self.stage {
             case .awaitingHello, .awaitingWelcome:
                 self.fail("the handshake was not finished within \(milliseconds) ms")
-            case .connecting, .sending, .receiving, .closed:
+            case .connecting, .sending, .receiving, .answering, .closed:
                 break
             }
         }
@@ -99,6 +101,29 @@ final class PeerConnection: ChannelInboundHandler {
         self.stage = stage
         decoder.maximumPayloadBytes = maximumPayloadBytes
         establishedAt = .now()
+    }
+
+    // MARK: - Questions
+
+    /// A stranger's question: nothing more is read. The connection ends with the answer, or after so long.
+    func beginAnswering(timeoutMilliseconds: Int) {
+        handshakeTimeout?.cancel()
+        stage = .answering
+        handshakeTimeout = transport.loop.assumeIsolated().scheduleTask(
+            in: .milliseconds(Int64(timeoutMilliseconds))
+        ) {
+            self.fail("a question was not answered, or its answer not read, within \(timeoutMilliseconds) ms")
+        }
+    }
+
+    /// The last that is said here: the connection is closed when the socket has taken it.
+    func writeLast(_ kind: FrameKind, _ payload: [UInt8]) {
+        guard let context, case .answering = stage else { return }
+        var buffer = ByteBuffer(bytes: FrameDecoder.preamble)
+        buffer.writeFrame(kind: kind, payload: payload)
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenComplete { _ in self.close() }
+        context.writeAndFlush(wrapOutboundOut(buffer), promise: promise)
     }
 
     // MARK: - Closing
@@ -205,6 +230,8 @@ final class PeerConnection: ChannelInboundHandler {
             receivePong(link)
         case (.awaitingHello, .hello):
             transport.receiveHello(frame.payload, on: self)
+        case (.awaitingHello, .question):
+            transport.receiveQuestion(frame.payload, on: self)
         case (.awaitingWelcome(let link), .welcome):
             link.receiveWelcome(frame.payload, on: self)
         case (.awaitingWelcome(let link), .refusal):

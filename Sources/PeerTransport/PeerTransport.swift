@@ -36,6 +36,7 @@ public final class PeerTransport {
     private var memberSince: UInt64 = 0
     private var ownAddress: PeerAddress?
     private var listeners: [any Channel] = []
+    var questions = QuestionBounds()
     private var isStarted = false
     private var isShutDown = false
     private var isFlushScheduled = false
@@ -272,6 +273,7 @@ public final class PeerTransport {
     func connectionClosed(_ connection: PeerConnection, last: PeerConnection.Stage) {
         switch last {
         case .awaitingHello: pending.removeAll { $0 === connection }
+        case .answering: questions.ended()
         case .awaitingWelcome(let link), .sending(let link), .receiving(let link):
             link.connectionClosed(connection)
         case .connecting, .closed: break
@@ -293,6 +295,11 @@ public final class PeerTransport {
         clusterID = cluster
         logger.info("node \(peer) says that the cluster is \(cluster)")
         delegate?.transport(learnedCluster: cluster, from: peer)
+    }
+
+    /// It has begun to speak: it is counted otherwise from now on.
+    func noLongerPending(_ connection: PeerConnection) {
+        pending.removeAll { $0 === connection }
     }
 
     func receiveHello(_ payload: ByteSlice, on connection: PeerConnection) {

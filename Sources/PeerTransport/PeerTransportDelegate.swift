@@ -35,10 +35,16 @@ public protocol PeerTransportDelegate: AnyObject {
 
     /// The peer says that this node was a member of the cluster and is none any more. It is asked again, seldom.
     func transport(removalReportedBy peer: NodeID)
+
+    /// A stranger asks something, in the words of the protocol above; how many may do so is bounded. `answer` is
+    /// to be called on the loop, once, within ``PeerTransportLimits/questionTimeoutMilliseconds``, with at most
+    /// ``PeerQuestion/maximumAnswerSizeBytes``. `false`: this node answers no questions.
+    func transport(asked question: ByteSlice, answer: @escaping ([UInt8]) -> Void) -> Bool
 }
 
 extension PeerTransportDelegate {
     public func transport(learnedCluster cluster: ClusterID, from peer: NodeID) {}
     public func transport(strangerKnocked address: PeerAddress) {}
     public func transport(removalReportedBy peer: NodeID) {}
+    public func transport(asked question: ByteSlice, answer: @escaping ([UInt8]) -> Void) -> Bool { false }
 }

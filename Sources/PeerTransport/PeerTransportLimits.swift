@@ -8,6 +8,12 @@ public struct PeerTransportLimits: Hashable, Sendable {
     public var maximumQueuedBytesPerPeer = 64 << 20
     /// Accepted connections that have not finished their handshake. One more pushes the oldest out.
     public var maximumPendingConnections = 64
+    /// Strangers' questions that are being answered at the same time; more are refused.
+    public var maximumQuestionsAtOnce = 8
+    /// Strangers' questions in a second; more are refused.
+    public var maximumQuestionsPerSecond = 20
+    /// How long a question may take, from its arrival until its answer is read.
+    public var questionTimeoutMilliseconds = 20_000
     public var connectTimeoutMilliseconds = 1_000
     /// How long either side waits for the other's half of the handshake.
     public var handshakeTimeoutMilliseconds = 5_000
@@ -40,6 +46,9 @@ public struct PeerTransportLimits: Hashable, Sendable {
         }
         if maximumPendingConnections < 1 {
             return "at least one connection must be able to wait for its handshake"
+        }
+        if maximumQuestionsAtOnce < 0 || maximumQuestionsPerSecond < 0 || questionTimeoutMilliseconds < 1 {
+            return "questions must have a time of at least 1 ms, and their numbers cannot be negative"
         }
         if connectTimeoutMilliseconds < 1 || handshakeTimeoutMilliseconds < 1 || pingIntervalMilliseconds < 1
         {

@@ -203,7 +203,7 @@ public final class DataDirectory: Sendable {
     }
 
     /// Creates the directory and those above it, where they are missing.
-    private static func create(
+    package static func create(
         _ path: FilePath, _ fileSystem: any FileSystem
     ) throws(DataDirectoryError) {
         let isPresent = try wrappingDirectory { () throws(FileSystemError) in try fileSystem.exists(path) }

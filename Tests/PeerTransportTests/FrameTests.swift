@@ -115,7 +115,7 @@ import Testing
 
     /// Headers that break a rule although their checksum is right: length 0, then kind, channel and zeros.
     @Test(arguments: [
-        [6, 0, 0, 0], [255, 0, 0, 0], [3, 1, 0, 0], [0, 1, 0, 0], [5, 0, 1, 0], [5, 0, 0, 1],
+        [8, 0, 0, 0], [255, 0, 0, 0], [3, 1, 0, 0], [0, 1, 0, 0], [5, 0, 1, 0], [5, 0, 0, 1],
     ]) func headerThatBreaksARule(_ rest: [UInt8]) {
         var writer = ByteWriter()
         writer.write(UInt32(0))

@@ -41,6 +41,25 @@ final class Recorder: PeerTransportDelegate {
     func transport(strangerKnocked address: PeerAddress) { add(.knocked(address)) }
     func transport(removalReportedBy peer: NodeID) { add(.removalReported(peer)) }
 
+    /// `nil`: questions are not answered.
+    var answerQuestion: ((ByteSlice, @escaping ([UInt8]) -> Void) -> Void)?
+    private var questionCount = 0
+    private var questionWaiter: (count: Int, promise: EventLoopPromise<Void>)?
+
+    func transport(asked question: ByteSlice, answer: @escaping ([UInt8]) -> Void) -> Bool {
+        questionCount += 1
+        if let waiter = questionWaiter, questionCount >= waiter.count { waiter.promise.succeed() }
+        answerQuestion?(question, answer)
+        return answerQuestion != nil
+    }
+
+    func waitForQuestions(_ count: Int, on loop: any EventLoop) -> EventLoopFuture<Void> {
+        if questionCount >= count { return loop.makeSucceededVoidFuture() }
+        let promise = loop.makePromise(of: Void.self)
+        questionWaiter = (count, promise)
+        return promise.futureResult
+    }
+
     private func add(_ event: Event) {
         events.append(event)
         reaction?(event)

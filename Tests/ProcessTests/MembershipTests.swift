@@ -138,6 +138,73 @@ extension ProcessTests {
             }
         }
 
+        /// `--join` instead of `--initial-cluster`.
+        private func arguments(_ node: TestNode, joining seed: TestNode) -> [String] {
+            [
+                "serve", "--name", node.name, "--data-dir", node.dataDirectory,
+                "--listen-client-urls", "http://127.0.0.1:\(node.clientPort)",
+                "--listen-peer-urls", node.peerURL, "--initial-advertise-peer-urls", node.peerURL,
+                "--join", seed.peerURL, "--exit-with-parent",
+            ]
+        }
+
+        @Test("A node joins by the address of any member, and is promoted", .timeLimit(.minutes(2)))
+        func aNodeJoinsByOneAddress() async throws {
+            try await TestCluster.run(size: 3, options: ["--accept-joins"]) { cluster in
+                try await put("before", through: cluster.nodes[0])
+                let leader = try await cluster.leader()
+                let follower = try #require(cluster.nodes.first { $0 !== leader })
+                let fourth = try newcomer("n4", to: cluster)
+                defer { fourth.kill() }
+                try fourth.start(arguments(fourth, joining: follower))
+                try await fourth.waitUntilHealthy()
+                try await waitForVoters(4, at: cluster.nodes[0])
+                try await expect("before", at: fourth)
+                let found = try await cluster.nodes[0].members()
+                #expect(Set(found.map(\.name)) == ["n1", "n2", "n3", "n4"])
+                // It starts again as any member, with the same command line, whether the seed is there or not.
+                fourth.kill()
+                follower.kill()
+                try fourth.start(arguments(fourth, joining: follower))
+                try await fourth.waitUntilHealthy()
+                try await put("after", through: fourth)
+                // Its disk is lost: it is let in again under its name.
+                try cluster.start(follower)
+                try await follower.waitUntilHealthy()
+                fourth.kill()
+                try FileManager.default.removeItem(atPath: fourth.dataDirectory)
+                try fourth.start(arguments(fourth, joining: follower))
+                try await fourth.waitUntilHealthy(within: .seconds(60))
+                try await expect("after", at: fourth)
+                #expect(try await fourth.members().count == 4)
+            }
+        }
+
+        @Test("Who may not join is told why, and what to do", .timeLimit(.minutes(2)))
+        func whoMayNotJoinIsTold() async throws {
+            try await TestCluster.run(size: 1) { cluster in
+                try await cluster.nodes[0].waitUntilHealthy()
+                let second = try newcomer("n2", to: cluster)
+                defer { second.kill() }
+                try second.start(arguments(second, joining: cluster.nodes[0]))
+                #expect(try await #require(second.running).waitForEnd() == .code(1))
+                #expect(second.log.contains("--accept-joins"), "\(second.lastLogLines)")
+                #expect(!FileManager.default.fileExists(atPath: second.dataDirectory))
+            }
+            try await TestCluster.run(size: 1, options: ["--accept-joins"]) { cluster in
+                try await cluster.nodes[0].waitUntilHealthy()
+                let namesake = try newcomer(cluster.nodes[0].name, to: cluster)
+                let other = TestNode(
+                    name: namesake.name, clientPort: namesake.clientPort, peerPort: namesake.peerPort,
+                    directory: cluster.directory.path + "/other")
+                try FileManager.default.createDirectory(
+                    atPath: cluster.directory.path + "/other", withIntermediateDirectories: true)
+                try other.start(arguments(other, joining: cluster.nodes[0]))
+                #expect(try await #require(other.running).waitForEnd() == .code(1))
+                #expect(other.log.contains("has the name"), "\(other.lastLogLines)")
+            }
+        }
+
         @Test("A planned restart of each node costs no election timeout", .timeLimit(.minutes(2)))
         func plannedRestarts() async throws {
             try await TestCluster.run(size: 3) { cluster in

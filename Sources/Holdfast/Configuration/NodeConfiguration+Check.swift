@@ -15,6 +15,7 @@ extension NodeConfiguration {
                 field: "dataDirectory", value: "", remedy: "name a directory of this node's own")
         }
         try checkPeers()
+        try checkSeeds()
         guard (0...600_000).contains(resignationPauseMilliseconds) else {
             throw HoldfastConfigurationError(
                 field: "resignationPauseMilliseconds", value: "\(resignationPauseMilliseconds)",
@@ -65,6 +66,30 @@ extension NodeConfiguration {
             if peers[..<position].contains(where: { HostAndPort($0.address) == address }) {
                 throw HoldfastConfigurationError(
                     field: "peers", value: "\(peer)", remedy: "each member must have an address of its own")
+            }
+        }
+    }
+
+    private func checkSeeds() throws(HoldfastConfigurationError) {
+        guard seeds.count <= 64 else {
+            throw HoldfastConfigurationError(
+                field: "seeds", value: "\(seeds.count) seeds", remedy: "a cluster has at most 64 members")
+        }
+        guard (0...86_400_000).contains(joinTimeoutMilliseconds) else {
+            throw HoldfastConfigurationError(
+                field: "joinTimeoutMilliseconds", value: "\(joinTimeoutMilliseconds)",
+                remedy: "it must be from 0 to 86400000")
+        }
+        for seed in seeds {
+            if isInMemory {
+                try checkName(seed, field: "seeds")
+            } else {
+                let address = try address(seed, field: "seeds")
+                guard !peers.contains(where: { $0.name == name && HostAndPort($0.address) == address }) else {
+                    throw HoldfastConfigurationError(
+                        field: "seeds", value: seed,
+                        remedy: "this is the node's own address: give that of a member that runs")
+                }
             }
         }
     }

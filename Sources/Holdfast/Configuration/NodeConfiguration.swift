@@ -83,6 +83,16 @@ public struct NodeConfiguration: Sendable {
     /// this node and members that run, and one of them must have added this node, see
     /// ``ClusterMembership/add(_:as:timeout:)``.
     public var joinsRunningCluster = false
+    /// Where the cluster runs already and nobody added this node: the address of one of its members, any of them,
+    /// or several. While its directory is empty, this node asks there to become a member, see
+    /// ``init(name:address:seed:dataDirectory:)``. With ``Transport/inMemory(_:)``: names of members.
+    public var seeds: [String] = []
+    /// How long the ``seeds`` are asked before `run()` gives up with ``NodeRunError/cannotJoin(_:)``.
+    public var joinTimeoutMilliseconds = 60_000
+    /// Whether nodes may become members by asking this one, without ``ClusterMembership/add(_:as:timeout:)``.
+    /// Whoever reaches the port of a node that speaks unencrypted, and knows the names, can then join: say
+    /// `false` where that is too many.
+    public var acceptsJoins = true
     /// How long a node that resigned leaves leadership to others.
     public var resignationPauseMilliseconds = 10_000
     /// Receives what is worth knowing, at the level `info` a few lines for each change.
@@ -100,7 +110,23 @@ public struct NodeConfiguration: Sendable {
         self.dataDirectory = dataDirectory
     }
 
-    /// The same, with the peers as `["name": "host:port", …]`.
+    /// For a node that joins a running cluster of which it knows one member.
+    ///
+    /// It asks the member, which names the leader, to become a member; it votes as soon as it has caught up. When
+    /// its directory holds data, it starts as any member, and nobody is asked.
+    ///
+    /// - Parameters:
+    ///   - name: this node's name, which no member has.
+    ///   - address: where the other members reach this node.
+    ///   - seed: the address of a member that runs and has ``acceptsJoins``; any member will do.
+    ///   - dataDirectory: a directory of this node's own.
+    public init(name: String, address: String, seed: String, dataDirectory: String) {
+        self.init(name: name, peers: [Peer(name: name, address: address)], dataDirectory: dataDirectory)
+        joinsRunningCluster = true
+        seeds = [seed]
+    }
+
+    /// With all members at the cluster's first start as `["name": "host:port", …]`.
     public init(name: String, peers: KeyValuePairs<String, String>, dataDirectory: String) {
         self.init(
             name: name, peers: peers.map { Peer(name: $0.key, address: $0.value) },

@@ -40,6 +40,15 @@ struct NodePlan: Sendable {
             membership: Membership(voters: members.map(\.node), descriptions: members), network: network,
             dataDirectory: directory)
         options.joinsCluster = configuration.joinsRunningCluster
+        options.seeds = configuration.seeds.map { seed in
+            let address = HostAndPort(seed)
+            return QuestionTarget(
+                host: address?.host ?? seed, port: address?.port ?? 1,
+                node: StableHash.node(seed, cluster: cluster))
+        }
+        options.joinTimeoutMilliseconds = configuration.joinTimeoutMilliseconds
+        options.clusterName = cluster
+        options.acceptsJoins = configuration.acceptsJoins
         if case .inMemory(let memory) = configuration.transport {
             options.dataDirectory = FilePath("/").appending(directoryName)
             options.fileSystem = memory.disk(of: configuration.name)

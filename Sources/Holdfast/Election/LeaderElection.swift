@@ -75,6 +75,9 @@ public final class LeaderElection: Service, Sendable {
         try await node.run()
     }
 
+    /// Becomes a member, where that is wanted, without running.
+    func joinedOptions() async throws(NodeRunError) -> ReplicaNodeOptions? { try await node?.joinedOptions() }
+
     /// What this node knows of who leads, at this moment. Never ``LeadershipState/leader(_:)`` when that is not
     /// certain, also where the process stood still and could not be told of the loss yet.
     public var leadership: LeadershipState { group.watch.board.current }

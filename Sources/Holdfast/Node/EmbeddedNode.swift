@@ -82,7 +82,8 @@ final class EmbeddedNode: Sendable {
     private func runOnce(_ groups: [any Member]) async throws(NodeRunError) -> Ending {
         let (endings, continuation) = AsyncStream.makeStream(
             of: Ending.self, bufferingPolicy: .bufferingOldest(1))
-        let node = try await start(groups) { continuation.yield($0) }
+        guard let options = try await joinedOptions() else { return .wanted }
+        let node = try await start(groups, options) { continuation.yield($0) }
         context.set(node)
         let ending = await withTaskCancellationOrGracefulShutdownHandler {
             await endings.first { _ in true } ?? .wanted
@@ -106,10 +107,31 @@ final class EmbeddedNode: Sendable {
         }
     }
 
+    /// What the node starts with, once it is a member; `nil` where it was told to stop before.
+    func joinedOptions() async throws(NodeRunError) -> ReplicaNodeOptions? {
+        let joining = Task { [context] in
+            try await ClusterJoin.joining(
+                context.plan.options, loop: context.loop, logger: context.logger)
+        }
+        let result = await withTaskCancellationOrGracefulShutdownHandler {
+            await joining.result
+        } onCancelOrGracefulShutdown: {
+            joining.cancel()
+        }
+        do {
+            return try result.get()
+        } catch JoinError.cancelled {
+            return nil
+        } catch {
+            throw .cannotJoin("\(error)")
+        }
+    }
+
     private func start(
-        _ groups: [any Member], onEnd: @escaping @Sendable (Ending) -> Void
+        _ groups: [any Member], _ options: ReplicaNodeOptions,
+        onEnd: @escaping @Sendable (Ending) -> Void
     ) async throws(NodeRunError) -> ReplicaNode {
-        let (options, loop, logger) = (context.plan.options, context.loop, context.logger)
+        let (loop, logger) = (context.loop, context.logger)
         let node: ReplicaNode
         do {
             node = try await loop.submit {

@@ -6,6 +6,8 @@ public enum NodeRunError: Error, Hashable, Sendable, CustomStringConvertible {
     case runsWithItsNode
     /// The node could not start: its data cannot be read, or its address is taken.
     case cannotStart(String)
+    /// The members did not let the node join (``NodeConfiguration/seeds``), or could not be reached.
+    case cannotJoin(String)
     /// The node could not go on, for example because its disk failed. What was acknowledged is safe.
     case failed(String)
     /// The node was removed from its cluster. To take part again it must be added, and start with an empty
@@ -17,6 +19,7 @@ public enum NodeRunError: Error, Hashable, Sendable, CustomStringConvertible {
         case .ranBefore: "run() was called before: make a new value for another run"
         case .runsWithItsNode: "it runs with the HoldfastNode that it was made by: run that one"
         case .cannotStart(let reason): "the node cannot start: \(reason)"
+        case .cannotJoin(let reason): "the node cannot join: \(reason)"
         case .failed(let reason): "the node failed: \(reason)"
         case .removed:
             "the node was removed from its cluster: to take part again it must be added, and start with an empty "

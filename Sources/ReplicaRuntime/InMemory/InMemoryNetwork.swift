@@ -70,6 +70,23 @@ public final class InMemoryNetwork: NodeNetwork {
         InMemoryTransport(start, network: self, loop: loop, logger: logger)
     }
 
+    /// Nobody can cut the way of a question; it is lost where its target does not run.
+    public func ask(
+        _ question: [UInt8], at target: QuestionTarget, loop: any EventLoop, logger: Logger
+    ) -> EventLoopFuture<[UInt8]> {
+        let promise = loop.makePromise(of: [UInt8].self)
+        guard let node = target.node, let endpoint = state.withLock({ $0.endpoints[node] }) else {
+            promise.fail(PeerQuestionError.unreachable(reason: "no such node runs"))
+            return promise.futureResult
+        }
+        endpoint.loop.execute {
+            endpoint.transport.value.asked(ByteSlice(question), answer: promise)
+        }
+        return promise.futureResult
+    }
+
+    public var isAddressed: Bool { false }
+
     // MARK: Faults
 
     /// Cuts the link in both directions, until it is healed.

@@ -189,6 +189,17 @@ final class InMemoryTransport: NodeTransport {
         delegate?.transport(strangerKnocked: PeerAddress(node: node, host: "memory", port: 0))
     }
 
+    /// The bounds of questions between processes do not hold within one.
+    func asked(_ question: ByteSlice, answer: EventLoopPromise<[UInt8]>) {
+        let isAnswered = delegate?.transport(asked: question) { answer.succeed($0) }
+        guard isAnswered != true else { return }
+        let isDown = isShutDown || isAnswered == nil
+        answer.fail(
+            isDown
+                ? PeerQuestionError.unreachable(reason: "the node has shut down")
+                : PeerQuestionError.refused(reason: "it answers no questions"))
+    }
+
     private func learn(_ cluster: ClusterID, from peer: NodeID) {
         guard clusterID == ClusterID(0), cluster != ClusterID(0) else { return }
         clusterID = cluster

@@ -91,7 +91,7 @@ package struct NodeCluster {
 }
 
 extension Membership {
-    fileprivate func without(_ node: NodeID) -> Membership {
+    func without(_ node: NodeID) -> Membership {
         Membership(
             voters: voters.filter { $0 != node }, learners: learners.filter { $0 != node },
             descriptions: descriptions.filter { $0.node != node })

@@ -22,6 +22,8 @@ public enum TransferError: Error, Hashable, Sendable, CustomStringConvertible {
 
 // What an owner decides of a group's leadership.
 extension GroupHost {
+    package var leader: NodeID? { replica?.core.leader }
+
     /// Hands the leadership over to a voter, or to the best of them, and returns when another node leads. Only
     /// the leader can do it. Clients' requests wait meanwhile.
     public func transferLeadership(to target: NodeID? = nil) async throws(TransferError) {

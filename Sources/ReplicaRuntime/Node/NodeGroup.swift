@@ -60,6 +60,8 @@ package protocol NodeGroup: AnyObject, Sendable {
     /// The cluster's members, decided by the first group, are these.
     func follow(_ membership: Membership, now: Instant)
 
+    /// Who leads the group, as far as this node knows.
+    var leader: NodeID? { get }
     func beginHandOver(to target: NodeID?) -> EventLoopFuture<Result<Void, TransferError>>
     func changeMembership(
         _ change: MembershipChange, timeoutMilliseconds: Int,

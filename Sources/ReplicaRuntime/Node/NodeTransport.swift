@@ -54,6 +54,30 @@ public struct TransportStart: Sendable {
 public protocol NodeNetwork: Sendable {
     /// Called on `loop`, which the transport then lives on.
     func makeTransport(_ start: TransportStart, loop: any EventLoop, logger: Logger) -> any NodeTransport
+
+    /// Asks a node whose peer this process need not be; see ``PeerTransport/PeerQuestion``.
+    func ask(
+        _ question: [UInt8], at target: QuestionTarget, loop: any EventLoop, logger: Logger
+    ) -> EventLoopFuture<[UInt8]>
+
+    /// Whether nodes are found by their addresses, so that each must have its own.
+    var isAddressed: Bool { get }
+}
+
+/// Whom a stranger asks.
+public struct QuestionTarget: Hashable, Sendable, CustomStringConvertible {
+    public let host: String
+    public let port: Int
+    /// Its id, where that is known; what finds it in an ``InMemoryNetwork``.
+    public let node: NodeID?
+
+    public init(host: String, port: Int, node: NodeID? = nil) {
+        self.host = host
+        self.port = port
+        self.node = node
+    }
+
+    public var description: String { "\(host.contains(":") ? "[\(host)]" : host):\(port)" }
 }
 
 /// Peers are reached over TCP.
@@ -81,6 +105,18 @@ public struct SocketNetwork: NodeNetwork {
                 logger: logger),
             listeners: listeners)
     }
+}
+
+extension SocketNetwork {
+    public func ask(
+        _ question: [UInt8], at target: QuestionTarget, loop: any EventLoop, logger: Logger
+    ) -> EventLoopFuture<[UInt8]> {
+        PeerQuestion.ask(
+            question, host: target.host, port: target.port, limits: limits, security: security, loop: loop,
+            logger: logger)
+    }
+
+    public var isAddressed: Bool { true }
 }
 
 /// A ``PeerTransport`` with the addresses that it will listen on.

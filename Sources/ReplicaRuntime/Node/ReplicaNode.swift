@@ -99,6 +99,7 @@ public final class ReplicaNode: @unchecked Sendable {
             directory: options.dataDirectory,
             identity: NodeIdentity(
                 cluster: cluster.identityCluster, node: options.nodeID, name: options.name),
+            newDirectoryID: options.newDirectoryID ?? .random(),
             membership: cluster.record.first, latest: cluster.record.latest,
             record: cluster.isNew ? cluster.record : nil, groups: groups.map(\.plan),
             acceptsDataLoss: options.acceptsDataLoss, logOptions: options.logOptions,

@@ -17,6 +17,17 @@ public struct ReplicaNodeOptions: Sendable {
     /// Whether the cluster runs already and this node, where its directory is empty, joins it: then ``membership``
     /// names those who are asked, who must have added this node to theirs, and the cluster's id is had from them.
     public var joinsCluster = false
+    /// Where the cluster runs already and the directory is empty: members that are asked to let this node join, any
+    /// of them. See ``ClusterJoin``.
+    public var seeds: [QuestionTarget] = []
+    /// How long the members are asked before that is given up.
+    public var joinTimeoutMilliseconds = 60_000
+    /// The cluster's name, which who joins must know. Keeps clusters apart that could meet on the network.
+    public var clusterName = ""
+    /// Whether nodes may join by asking this one, without anybody's adding them before.
+    public var acceptsJoins = false
+    /// What a new directory is named; any number where it is `nil`.
+    public var newDirectoryID: DirectoryID?
     /// Where peers are dialled instead of what the membership says, as through a proxy.
     public var routes: [PeerAddress] = []
     /// How the node reaches its peers.
