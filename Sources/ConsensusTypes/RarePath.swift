@@ -11,6 +11,8 @@ public enum RarePath: UInt8, CaseIterable, Hashable, Sendable {
     case electionLost
     case hurriedCampaign
     case preCandidateGivesWay
+    case electionTimeoutRaised
+    case electionTimeoutLowered
     // Replication.
     case conflictingSuffixReplaced
     case conflictReplacedWhilePersisting

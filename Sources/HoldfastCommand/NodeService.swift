@@ -33,7 +33,9 @@ final class NodeService: KeyValueService {
             appliedIndex: group.replica.appliedIndex.rawValue, databaseSizeBytes: group.store.sizeBytes,
             members: memberList, isSpaceExhausted: group.isOutOfSpace,
             isLearner: node.membership.learners.contains(options.ownMember.id),
-            leaderChangeCount: group.leaderChangeCount, pendingProposalCount: group.pendingProposalCount)
+            leaderChangeCount: group.leaderChangeCount, pendingProposalCount: group.pendingProposalCount,
+            electionTimeoutMilliseconds: Int(
+                group.replica.core.electionTimeout.nanoseconds / 1_000_000))
     }
 
     var membersWithData: [String]? {

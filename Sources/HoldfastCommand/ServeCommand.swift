@@ -79,6 +79,15 @@ struct ServeCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
+            "Raises the election timeout, up to ten times, where round trips are long; 'false': never.",
+            discussion: """
+                It is to last for ten round trips between the members that are there, and falls back with them. Give \
+                all nodes the same.
+                """))
+    var adaptiveTimeouts = true
+
+    @Option(
+        help: ArgumentHelp(
             "Milliseconds of silence after which a member is evicted; 0: never.",
             discussion: "It comes back by itself when its node is there again. Give all nodes the same."))
     var evictAfter = 0
@@ -174,20 +183,7 @@ struct ServeCommand: ParsableCommand {
                     "--log-level: '\(logLevel)' is none of trace, debug, info, notice, warn, error, critical",
                 exitCode: 64)
         }
-        var settings = ReplicaSettings()
-        settings.raft.heartbeatIntervalMilliseconds = heartbeatInterval
-        settings.raft.electionTimeoutMilliseconds = electionTimeout
-        settings.snapshotEntryCount = snapshotCount
-        settings.members.evictAfterMilliseconds = evictAfter == 0 ? nil : evictAfter
-        settings.members.minimumVoters = minVoters
-        settings.raft.promisesLeases = leaseReads
-        if let problem = settings.raft.problem {
-            throw CommandFailure(
-                message: "--heartbeat-interval, --election-timeout: \(problem)", exitCode: 64)
-        }
-        if let problem = settings.members.problem(electionTimeoutMilliseconds: electionTimeout) {
-            throw CommandFailure(message: "--evict-after, --min-voters: \(problem)", exitCode: 64)
-        }
+        let settings = try replicaSettings()
         guard snapshotCount >= 1, quotaBackendBytes >= 0, maxRequestBytes >= 1, maxTxnOps >= 1 else {
             throw CommandFailure(
                 message: "--snapshot-count, --max-request-bytes and --max-txn-ops must be at least 1, "
@@ -216,6 +212,25 @@ struct ServeCommand: ParsableCommand {
             quotaBytes: quotaBackendBytes == 0 ? 2 << 30 : quotaBackendBytes,
             maximumRequestSizeBytes: maxRequestBytes, maximumTransactionOperations: maxTxnOps,
             logLevel: level)
+    }
+
+    private func replicaSettings() throws -> ReplicaSettings {
+        var settings = ReplicaSettings()
+        settings.raft.heartbeatIntervalMilliseconds = heartbeatInterval
+        settings.raft.electionTimeoutMilliseconds = electionTimeout
+        settings.snapshotEntryCount = snapshotCount
+        settings.members.evictAfterMilliseconds = evictAfter == 0 ? nil : evictAfter
+        settings.members.minimumVoters = minVoters
+        settings.raft.promisesLeases = leaseReads
+        settings.raft.adaptsToRoundTrips = adaptiveTimeouts
+        if let problem = settings.raft.problem {
+            throw CommandFailure(
+                message: "--heartbeat-interval, --election-timeout: \(problem)", exitCode: 64)
+        }
+        if let problem = settings.members.problem(electionTimeoutMilliseconds: electionTimeout) {
+            throw CommandFailure(message: "--evict-after, --min-voters: \(problem)", exitCode: 64)
+        }
+        return settings
     }
 
     private func seeds(_ own: [ClusterURL]) throws -> [ClusterURL] {

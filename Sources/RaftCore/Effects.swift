@@ -36,6 +36,8 @@ public struct Effects: Sendable {
     /// The membership in force, where it changed: an entry with it was appended or dropped, or a snapshot
     /// came. It need not be committed; links are to follow it all the same.
     public var membership: Membership?
+    /// The election timeout in force changed: to so many times the configured one.
+    public var timeoutFactor: UInt8?
     /// A transfer of the leadership that this leader had begun is over.
     public var transferEnded: TransferOutcome?
 
@@ -45,7 +47,7 @@ public struct Effects: Sendable {
         messages.isEmpty && persist == nil && messagesAfterPersist.isEmpty && committed.isEmpty
             && readyReads.isEmpty && failedReads.isEmpty && rejectedProposals.isEmpty && snapshotReads.isEmpty
             && receivedChunks.isEmpty && restore == nil && leadership == nil && membership == nil
-            && transferEnded == nil
+            && transferEnded == nil && timeoutFactor == nil
     }
 }
 

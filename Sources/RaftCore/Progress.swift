@@ -42,6 +42,10 @@ struct Progress: Hashable, Sendable {
     var leaving: Leaving?
     var confirmedReadRound: UInt64 = 0
     var sentReadRound: UInt64 = 0
+    /// How long it takes to answer.
+    var roundTrip = RoundTrip()
+    /// When the heartbeat left that is being measured.
+    var measuredSentAt: Instant?
     var sentCommitIndex = LogIndex.zero
 
     init(node: NodeID, isWitness: Bool, pace: Pace, next: LogIndex, answeredSentAt: Instant) {
@@ -58,6 +62,7 @@ struct Progress: Hashable, Sendable {
         state = .probe
         inFlight.removeAll(keepingCapacity: true)
         probeUnderWay = nil
+        measuredSentAt = nil
     }
 
     mutating func becomeReplicate() {

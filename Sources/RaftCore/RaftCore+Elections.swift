@@ -23,12 +23,15 @@ extension RaftCore {
     /// election timeout from when it received the question, which is later: so the leader steps down before
     /// any quorum can have elected another. That holds from the first such quorum on, while clocks run
     /// equally fast and no member forgets in a restart whom it heard. No read depends on it.
+    ///
+    /// Where the timeout was raised (``timeoutFactor``), voters that were not told do not wait as long, and the leader
+    /// may give up after another was elected. Only availability depends on it: leases have a length of their own.
     var quorumDeadline: Instant {
         let heard = membership.quorumValue { node -> Instant in
             if node == nodeID { return .distantFuture }
             return progressPosition(of: node).map { progress[$0].answeredSentAt } ?? .zero
         }
-        return (heard ?? .distantFuture) + electionTimeout
+        return (heard ?? .distantFuture) + quorumPatience
     }
 
     /// Whether this node has a leader that it heard from lately: then nobody else gets its vote.

@@ -40,6 +40,12 @@ extension RaftCore {
         case .replicate:
             var isAnythingSent = false
             let last = lastIndexToSend(to: position)
+            if isHeartbeatDue, settings.adaptsToRoundTrips {
+                // Before the entries, whose answer waits for a disk.
+                beginMeasuring(at: position, now: now)
+                sendEmpty(to: position, now: now)
+                isAnythingSent = true
+            }
             while progress[position].next <= last,
                 progress[position].inFlight.count < settings.maximumInFlightAppends
             {
@@ -121,7 +127,7 @@ extension RaftCore {
             .append(
                 AppendEntries(
                     previous: previous, entries: entries, commitIndex: commitIndex,
-                    readRound: leaderReads.round, sentAt: now)),
+                    readRound: leaderReads.round, sentAt: now, timeoutFactor: timeoutFactor)),
             to: progress[position].node)
     }
 
@@ -129,6 +135,7 @@ extension RaftCore {
 
     mutating func handleAppendResponse(_ response: AppendResponse, from node: NodeID, now: Instant) {
         guard role == .leader, let position = progressPosition(of: node) else { return }
+        endMeasuring(sentAt: response.sentAt, at: position, now: now)
         noteAnswer(sentAt: response.sentAt, readRound: response.readRound, at: position, now: now)
         switch response.outcome {
         case .matched(let index):

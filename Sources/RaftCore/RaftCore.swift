@@ -72,6 +72,9 @@ public struct RaftCore: Sendable {
     /// Until then, whom this node heard before it started may still hold a lease.
     var startLoyaltyDeadline = Instant.zero
 
+    /// How many times the configured election timeout the one in force is. See ``electionTimeout``.
+    public internal(set) var timeoutFactor: UInt8 = 1
+
     // Leading.
     var electedAt = Instant.zero
     var progress: [Progress] = []
@@ -185,7 +188,6 @@ public struct RaftCore: Sendable {
         }
     }
 
-    var electionTimeout: Interval { .milliseconds(settings.electionTimeoutMilliseconds) }
     var heartbeatInterval: Interval { .milliseconds(settings.heartbeatIntervalMilliseconds) }
 
     // MARK: Events
@@ -228,6 +230,7 @@ public struct RaftCore: Sendable {
             return acceptForwarded(proposals, message, now: now)
         case .append, .snapshotChunk:
             guard message.term >= term else { return answerStaleLeader(message) }
+            if case .append(let append) = message.body { followTimeoutFactor(append.timeoutFactor) }
             followLeader(message, now: now)
         default:
             noteHigherTerm(of: message, now: now)

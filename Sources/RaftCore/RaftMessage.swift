@@ -54,10 +54,15 @@ public struct AppendEntries: Hashable, Sendable {
     /// When the leader sent this, on the leader's clock; echoed in the answer. It dates a quorum by when it
     /// was asked, which is what makes stepping down in time sound.
     public let sentAt: Instant
+    /// How many times the configured election timeout the one in force is, from 1 to
+    /// ``RaftCore/maximumTimeoutFactor``.
+    public let timeoutFactor: UInt8
 
     public init(
-        previous: LogPosition, entries: [Entry], commitIndex: LogIndex, readRound: UInt64, sentAt: Instant
+        previous: LogPosition, entries: [Entry], commitIndex: LogIndex, readRound: UInt64, sentAt: Instant,
+        timeoutFactor: UInt8 = 1
     ) {
+        self.timeoutFactor = timeoutFactor
         self.previous = previous
         self.entries = entries
         self.commitIndex = commitIndex

@@ -22,6 +22,9 @@ public struct RaftSettings: Hashable, Sendable {
     public var maximumConcurrentSnapshotTransfers = 2
     /// The largest payload of a proposal; larger ones are refused.
     public var maximumEntrySizeBytes = 8 << 20
+    /// Whether the election timeout is raised, up to ten times, where round trips are long; see
+    /// ``RaftCore/electionTimeout``. Leases keep the length that the configured one gives them.
+    public var adaptsToRoundTrips = false
     /// Whether leaders hold a lease: a time in which no other node can be elected, see
     /// ``RaftCore/leaseDeadline``. It must be the same on every member of a group, as must the election
     /// timeout and the drift. A member that starts again then waits out a lease that it may have granted.

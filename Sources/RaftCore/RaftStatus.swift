@@ -22,6 +22,9 @@ public struct RaftStatus: Hashable, Sendable {
         /// When the leader sent the last that the member answered, on the leader's clock. Where it has never
         /// answered this leader: since when the leader sends to it.
         public let lastAnswered: Instant
+        /// How long it takes to answer a heartbeat; `nil` where that is not measured
+        /// (``RaftSettings/adaptsToRoundTrips``) or not known yet.
+        public let roundTrip: Interval?
 
         /// For how long the member has not answered.
         public func silence(now: Instant) -> Interval { now - lastAnswered }
@@ -47,6 +50,8 @@ public struct RaftStatus: Hashable, Sendable {
     public let transferTarget: NodeID?
     /// See ``RaftCore/leaseDeadline``.
     public let leaseDeadline: Instant?
+    /// The election timeout in force: the configured one, or longer where round trips are long.
+    public let electionTimeout: Interval
 }
 
 extension RaftCore {
@@ -65,9 +70,11 @@ extension RaftCore {
                     isWitness: progress.isWitness,
                     isLeaving: progress.leaving != nil, isCaughtUp: isCaughtUp(progress),
                     priority: membership.priority(of: progress.node), hasAnswered: progress.hasAnswered,
-                    lastAnswered: progress.answeredSentAt)
+                    lastAnswered: progress.answeredSentAt,
+                    roundTrip: progress.roundTrip.isKnown
+                        ? Interval(nanoseconds: progress.roundTrip.smoothedNanoseconds) : nil)
             },
             malformedMessageCount: malformedMessageCount, transferTarget: transferTarget,
-            leaseDeadline: leaseDeadline)
+            leaseDeadline: leaseDeadline, electionTimeout: electionTimeout)
     }
 }

@@ -25,6 +25,8 @@ enum RaftMessageCoding {
         case transferVoteRequest = 16
         case timeoutNow = 17
         case withheldSnapshot = 18
+        /// An append that says that the election timeout is raised.
+        case appendUnderLongerTimeout = 19
     }
 
     static func encode(_ message: RaftMessage, group: GroupID) -> [UInt8] {
@@ -102,7 +104,12 @@ enum RaftMessageCoding {
     }
 
     private static func encode(_ append: AppendEntries, into writer: inout ByteWriter) {
-        writer.write(Kind.append.rawValue)
+        if append.timeoutFactor == 1 {
+            writer.write(Kind.append.rawValue)
+        } else {
+            writer.write(Kind.appendUnderLongerTimeout.rawValue)
+            writer.write(append.timeoutFactor)
+        }
         encode(append.previous, into: &writer)
         writer.write(append.commitIndex.rawValue)
         writer.write(append.readRound)
@@ -221,7 +228,15 @@ extension RaftMessageCoding {
         case .transferVoteRequest: return .transferVoteRequest(try decodePosition(&reader))
         case .timeoutNow: return .timeoutNow
         case .voteResponse: return .voteResponse(granted: try reader.readBool())
-        case .append: return .append(try decodeAppend(&reader))
+        case .append: return .append(try decodeAppend(&reader, timeoutFactor: 1))
+        case .appendUnderLongerTimeout:
+            let factor = try reader.readUInt8()
+            guard (2...RaftCore.maximumTimeoutFactor).contains(factor) else {
+                throw ByteDecodingError(
+                    offset: reader.offset - 1,
+                    reason: "an election timeout cannot be raised to \(factor) times")
+            }
+            return .append(try decodeAppend(&reader, timeoutFactor: factor))
         case .appendMatched:
             return try decodeResponse(.matched(LogIndex(try reader.readUInt64())), &reader)
         case .appendMismatch:
@@ -245,14 +260,16 @@ extension RaftMessageCoding {
         }
     }
 
-    private static func decodeAppend(_ reader: inout ByteReader) throws(ByteDecodingError) -> AppendEntries {
+    private static func decodeAppend(
+        _ reader: inout ByteReader, timeoutFactor: UInt8
+    ) throws(ByteDecodingError) -> AppendEntries {
         let previous = try decodePosition(&reader)
         let commitIndex = LogIndex(try reader.readUInt64())
         let readRound = try reader.readUInt64()
         let sentAt = Instant(nanoseconds: try reader.readUInt64())
         return AppendEntries(
             previous: previous, entries: try decodeEntries(&reader), commitIndex: commitIndex,
-            readRound: readRound, sentAt: sentAt)
+            readRound: readRound, sentAt: sentAt, timeoutFactor: timeoutFactor)
     }
 
     static func decodeEntries(_ reader: inout ByteReader) throws(ByteDecodingError) -> [Entry] {

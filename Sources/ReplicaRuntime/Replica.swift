@@ -45,6 +45,7 @@ public final class Replica<Machine: ReplicaMachine> {
     var committedMembership: (index: LogIndex, membership: Membership)
     /// Called when a transfer of the leadership that this node had begun is over.
     public var onTransferEnded: ((TransferOutcome) -> Void)?
+    private var reportedTimeoutFactor: UInt8 = 1
     private var isInTurn = false
     private var ownRarePaths = RarePathSet()
 
@@ -208,6 +209,7 @@ public final class Replica<Machine: ReplicaMachine> {
             environment.membershipChanged(membership)
             reportIfMisplaced()
         }
+        if let factor = effects.timeoutFactor { report(timeoutFactor: factor) }
         if let outcome = effects.transferEnded { onTransferEnded?(outcome) }
         for rejected in effects.rejectedProposals where !isRejectedRequest(rejected, now: now) {
             machine.proposalRejected(rejected.id, reason: rejected.reason, now: now)
@@ -239,6 +241,16 @@ public final class Replica<Machine: ReplicaMachine> {
         } else if let leader = leadership.leader {
             environment.report("follows \(leader) in term \(leadership.term)")
         }
+    }
+
+    /// Only between the two: how long it is exactly is in the status.
+    private func report(timeoutFactor factor: UInt8) {
+        defer { reportedTimeoutFactor = factor }
+        guard (factor == 1) != (reportedTimeoutFactor == 1) else { return }
+        environment.report(
+            factor == 1
+                ? "round trips are short again: the election timeout is the configured one"
+                : "round trips are long: the election timeout is raised to \(core.electionTimeout)")
     }
 
     private func submit(_ persist: Persist, messages: [RaftMessage], now: Instant) {

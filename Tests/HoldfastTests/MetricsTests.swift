@@ -26,5 +26,8 @@ import Testing
         #expect(try metrics.expectTimer("holdfast_command_duration", dimensions).values.count == 3)
         #expect(try metrics.expectGauge("holdfast_is_leader", dimensions).lastValue == 0)
         #expect(try metrics.expectGauge("holdfast_term", dimensions).lastValue == 1)
+        #expect(
+            try metrics.expectGauge("holdfast_election_timeout_milliseconds", dimensions).lastValue
+                ?? 0 >= 400)
     }
 }

@@ -29,6 +29,10 @@ import Testing
         .append(
             AppendEntries(
                 previous: position, entries: [], commitIndex: LogIndex(12), readRound: 0, sentAt: .zero)),
+        .append(
+            AppendEntries(
+                previous: position, entries: entries, commitIndex: LogIndex(12), readRound: 5,
+                sentAt: Instant(nanoseconds: 123), timeoutFactor: 10)),
         .appendResponse(
             AppendResponse(outcome: .matched(LogIndex(19)), readRound: 5, sentAt: Instant(nanoseconds: 7))),
         .appendResponse(
@@ -58,6 +62,26 @@ import Testing
         .readIndexResponse(ReadBatchID(session: 1, sequence: 2), LogIndex(55)),
         .readIndexResponse(ReadBatchID(session: 1, sequence: 2), nil),
     ]
+
+    /// An append under the configured timeout has the bytes that it always had, and one under a longer timeout
+    /// another kind, and the factor.
+    @Test func onlyALongerTimeoutIsSaid() throws {
+        func append(_ factor: UInt8) -> [UInt8] {
+            bytes(
+                .append(
+                    AppendEntries(
+                        previous: Self.position, entries: [], commitIndex: LogIndex(12), readRound: 0,
+                        sentAt: .zero, timeoutFactor: factor)))
+        }
+        #expect(append(3).count == append(1).count + 1)
+        var wrong = append(3)
+        let position = try #require(wrong.firstIndex(of: 18)) + 1
+        #expect(wrong[position] == 3)
+        for factor in [0, 1, 11, 255] as [UInt8] {
+            wrong[position] = factor
+            #expect(throws: ByteDecodingError.self) { try RaftMessageCoding.decode(ByteSlice(wrong)) }
+        }
+    }
 
     private func bytes(_ body: RaftMessage.Body) -> [UInt8] {
         RaftMessageCoding.encode(

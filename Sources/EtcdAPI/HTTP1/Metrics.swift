@@ -19,6 +19,10 @@ enum Metrics {
             "etcd_server_is_leader", "Whether or not this member is a leader. 1 if is, 0 otherwise.",
             status.leader == status.memberID ? 1 : 0)
         gauge("holdfast_raft_term", "The term that this member is in.", Int64(clamping: status.term))
+        gauge(
+            "holdfast_election_timeout_milliseconds",
+            "The election timeout in force: the configured one, or longer where round trips are long.",
+            Int64(status.electionTimeoutMilliseconds))
         counter(
             "etcd_server_leader_changes_seen_total", "The number of leader changes seen.",
             UInt64(status.leaderChangeCount))

@@ -104,11 +104,14 @@ public struct ServiceStatus: Hashable, Sendable {
     public var leaderChangeCount: Int
     /// Proposals whose outcome is not known yet.
     public var pendingProposalCount: Int
+    /// The one in force: the configured one, or longer where round trips are long.
+    public var electionTimeoutMilliseconds: Int
 
     public init(
         clusterID: UInt64, memberID: UInt64, leader: UInt64?, term: UInt64, commitIndex: UInt64,
         appliedIndex: UInt64, databaseSizeBytes: Int, members: [MemberInfo], isSpaceExhausted: Bool,
-        isLearner: Bool = false, leaderChangeCount: Int = 0, pendingProposalCount: Int = 0
+        isLearner: Bool = false, leaderChangeCount: Int = 0, pendingProposalCount: Int = 0,
+        electionTimeoutMilliseconds: Int = 0
     ) {
         self.clusterID = clusterID
         self.memberID = memberID
@@ -122,5 +125,6 @@ public struct ServiceStatus: Hashable, Sendable {
         self.isLearner = isLearner
         self.leaderChangeCount = leaderChangeCount
         self.pendingProposalCount = pendingProposalCount
+        self.electionTimeoutMilliseconds = electionTimeoutMilliseconds
     }
 }

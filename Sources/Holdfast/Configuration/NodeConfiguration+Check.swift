@@ -148,6 +148,7 @@ extension NodeConfiguration {
         settings.electionTimeoutMilliseconds = electionTimeoutMilliseconds
         settings.heartbeatIntervalMilliseconds = heartbeatIntervalMilliseconds
         settings.promisesLeases = true
+        settings.adaptsToRoundTrips = adaptsToRoundTrips
         settings.maximumClockDriftPartsPerMillion = maximumClockDriftPartsPerMillion
         if let problem = settings.problem {
             throw HoldfastConfigurationError(

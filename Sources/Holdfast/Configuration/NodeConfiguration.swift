@@ -68,6 +68,9 @@ public struct NodeConfiguration: Sendable {
     /// A node that hears no leader for this long, up to a quarter longer, wants to replace it. Also how long a
     /// leader counts as certain after it was last confirmed.
     public var electionTimeoutMilliseconds = 1_000
+    /// Whether ``electionTimeoutMilliseconds`` is raised, up to ten times, while round trips between members take more
+    /// than a tenth of it. How long a leader counts as certain stays as configured.
+    public var adaptsToRoundTrips = true
     /// How often a leader is confirmed. At most a fifth of ``electionTimeoutMilliseconds``.
     public var heartbeatIntervalMilliseconds = 100
     /// By how much, in millionths, the clocks of two machines may differ in speed. Leaders give up so much

@@ -12,11 +12,14 @@ struct LeadershipObservation: Hashable {
     /// Whether this node leads and an entry of its own term is committed, so that it knows all that its
     /// predecessors committed.
     let isEstablished: Bool
+    /// The one in force.
+    let electionTimeout: Interval
 
     init(
         term: Term, isLeading: Bool, leader: NodeID?, leaseDeadline: Instant? = nil,
-        isEstablished: Bool = false
+        isEstablished: Bool = false, electionTimeout: Interval = .zero
     ) {
+        self.electionTimeout = electionTimeout
         self.term = term
         self.isLeading = isLeading
         self.leader = leader

@@ -45,7 +45,7 @@ final class LeadershipWatch: @unchecked Sendable {
             term: core.term, isLeading: core.role == .leader, leader: core.leader,
             leaseDeadline: core.leaseDeadline.map { min($0, horizon) },
             // Applied, not only committed: what the leader's own state says is then up to date.
-            isEstablished: replica.appliedTerm == core.term)
+            isEstablished: replica.appliedTerm == core.term, electionTimeout: core.electionTimeout)
     }
 
     /// - Parameter stepAside: makes the core give the leadership up.
@@ -76,7 +76,7 @@ final class LeadershipWatch: @unchecked Sendable {
 
     func turnEnded(now: Instant) {
         guard let observation = observe?(now) else { return }
-        metrics.note(observation.term)
+        metrics.note(observation.term, electionTimeout: observation.electionTimeout)
         tell(monitor.look(observation, now: now))
         setTimer()
         giveUpUselessLeadership(observation, now: now)

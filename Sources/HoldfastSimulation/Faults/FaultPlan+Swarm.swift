@@ -148,6 +148,8 @@ extension FaultPlan {
         add(.gracefulRestart, (1, 4), pace, duration: 2_000, &random)
         if random.chance(1, outOf: 2) {
             world.promisesLeases = true
+            // Longer timeouts must not make leases wrong.
+            world.adaptsToRoundTrips = true
             world.mixture.leaseRead = 1 + random.next(below: 12)
             // Leases are as certain as the bound: no clock is beyond it.
             let fastest = rates.filter { $0.kind == .drift }.map(\.amount).max() ?? 0

@@ -98,6 +98,8 @@ public struct FaultReaction: Hashable, Sendable {
 /// The world of a run, and which faults it injects how often.
 public struct FaultPlan: Hashable, Sendable {
     /// How long a message takes at most where nothing is wrong.
+    /// What every message takes at least; ``maximumDelayMicroseconds`` comes on top of it, or a part of it.
+    public var minimumDelayMicroseconds: UInt64 = 20
     public var maximumDelayMicroseconds: UInt64 = 500
     /// Whether messages of one link stay in their order, as on one connection, where no fault changes it.
     public var hasOrderedLinks = false
@@ -153,6 +155,8 @@ public struct WorldSettings: Hashable, Sendable {
     /// How long a client waits for an answer before it gives up, not knowing.
     public var clientPatienceMilliseconds: UInt64 = 4_000
     public var quotaBytes = 2 << 30
+    /// Whether election timeouts follow measured round trips.
+    public var adaptsToRoundTrips = false
     /// Whether leaders hold leases, and within which bound clocks differ from true time.
     public var promisesLeases = false
     public var maximumClockDriftPartsPerMillion = 10_000

@@ -27,6 +27,23 @@ extension Scenario {
                 ]
             }),
         Scenario(
+            "slow-links", row: 0,
+            "round trips that are longer than the election timeout, so that no leader stays",
+            .simulated { setup in
+                setup.stepCount = 40_000
+                setup.plan.world.adaptsToRoundTrips = true
+                setup.plan.world.clientPauseMicroseconds = 400_000
+                setup.plan.world.requestTimeoutMilliseconds = 10_000
+                setup.plan.world.clientPatienceMilliseconds = 12_000
+                // 1.1 s there and back, and up to 1.6 s.
+                setup.plan.minimumDelayMicroseconds = 300_000
+                setup.plan.maximumDelayMicroseconds = 500_000
+                setup.plan.keepsLeader = true
+                setup.plan.demands = [
+                    ProgressDemand(fromMilliseconds: 60_000, toMilliseconds: 120_000, entryCount: 25)
+                ]
+            }),
+        Scenario(
             "mixed-pre-vote", row: 7, "nobody can win where some nodes ask for pre-votes and some do not",
             .elsewhere("every node asks for pre-votes; Tests/RaftCoreTests/Scenarios")),
         Scenario(

@@ -33,6 +33,7 @@ struct SimulatedNetwork {
     private static let maximumQueueing = Interval.milliseconds(2_000)
 
     private let nodeCount: Int
+    private let minimumDelayMicroseconds: UInt64
     private let maximumDelayMicroseconds: UInt64
     private let isOrdered: Bool
     private var links: [Link]
@@ -42,6 +43,7 @@ struct SimulatedNetwork {
 
     init(nodeCount: Int, plan: FaultPlan) {
         self.nodeCount = nodeCount
+        minimumDelayMicroseconds = plan.minimumDelayMicroseconds
         maximumDelayMicroseconds = plan.maximumDelayMicroseconds
         isOrdered = plan.hasOrderedLinks
         links = Array(repeating: Link(), count: nodeCount * nodeCount)
@@ -88,7 +90,7 @@ struct SimulatedNetwork {
             links[position].freeAt = start
         }
         let spread = maximumDelayMicroseconds + condition.extraDelayMicroseconds
-        var arrival = start + .microseconds(Int(20 + random.next(below: spread)))
+        var arrival = start + .microseconds(Int(minimumDelayMicroseconds + random.next(below: spread)))
         if isOrdered {
             arrival = max(arrival, links[position].lastArrival + Interval(nanoseconds: 1))
             links[position].lastArrival = arrival

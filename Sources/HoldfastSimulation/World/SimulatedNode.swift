@@ -174,6 +174,7 @@ final class SimulatedNode<Machine: ReplicaMachine>: ReplicaEnvironment {
         settings.raft.electionTimeoutMilliseconds = shape.electionTimeoutMilliseconds
         settings.raft.heartbeatIntervalMilliseconds = shape.heartbeatIntervalMilliseconds
         settings.raft.promisesLeases = shape.promisesLeases
+        settings.raft.adaptsToRoundTrips = shape.adaptsToRoundTrips
         settings.raft.maximumClockDriftPartsPerMillion = shape.maximumClockDriftPartsPerMillion
         settings.members.evictAfterMilliseconds = shape.evictAfterMilliseconds
         settings.members.minimumVoters = shape.minimumVoters

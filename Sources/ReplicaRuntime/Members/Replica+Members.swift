@@ -36,7 +36,7 @@ extension Replica {
         keeperDue = .distantFuture
         armKeeper(now: now)
         guard keeperDue < .distantFuture else { return }
-        let electionTimeout = Interval.milliseconds(settings.raft.electionTimeoutMilliseconds)
+        let electionTimeout = core.electionTimeout
         let observations = core.status.members.filter { !$0.isLeaving }.map { member in
             MembershipKeeper.Observation(
                 node: member.node, silence: member.silence(now: now),

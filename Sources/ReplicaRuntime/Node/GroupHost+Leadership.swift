@@ -46,8 +46,10 @@ extension GroupHost {
         let promise = loop.makePromise(of: Void.self)
         handOver = promise
         // What the core gives up after an election timeout; a little later so that it says so first.
-        let timeout = 2 * settings.raft.electionTimeoutMilliseconds
-        let deadline = loop.scheduleTask(in: .milliseconds(Int64(timeout))) { [self] in endHandOver() }
+        let timeout = replica.core.electionTimeout * 2
+        let deadline = loop.scheduleTask(in: .nanoseconds(Int64(timeout.nanoseconds))) { [self] in
+            endHandOver()
+        }
         return promise.futureResult.assumeIsolated().map { _ in
             deadline.cancel()
             let leadership = replica.core.leadership

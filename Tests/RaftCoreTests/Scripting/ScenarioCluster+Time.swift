@@ -39,7 +39,7 @@ extension ScenarioCluster {
 
     /// Time passes, deadlines come, and each message takes a millisecond.
     mutating func run(for interval: Interval) throws {
-        try passTime(interval) { packet in packet.sentAt + .milliseconds(1) }
+        try passTime(interval) { packet in packet.arrivesAt }
     }
 
     private mutating func passTime(_ interval: Interval, arrival: (Packet) -> Instant) throws {

@@ -6,8 +6,14 @@ import ConsensusTypes
 struct ScenarioCluster {
     struct Packet {
         let message: RaftMessage
-        let sentAt: Instant
+        /// When it arrives, where time passes.
+        let arrivesAt: Instant
     }
+
+    /// How long messages take, in milliseconds: at least, and at most.
+    var latency = (least: 1, most: 1)
+    private var sentCount = 0
+    private var lastArrival: [Link: Instant] = [:]
 
     var settings = RaftSettings()
     var nodes: [ScenarioNode] = []
@@ -55,6 +61,9 @@ struct ScenarioCluster {
         if let membership = effects.membership {
             say("\(id) knows of \(ScenarioFormat.describe(membership))")
         }
+        if let factor = effects.timeoutFactor {
+            say("\(id) waits \(factor) times the configured election timeout")
+        }
         if let outcome = effects.transferEnded { say("\(id) ends its transfer: \(outcome)") }
         if let metadata = effects.restore {
             say("\(id) restores snapshot \(metadata.index)@\(metadata.term)")
@@ -100,7 +109,14 @@ struct ScenarioCluster {
     }
 
     mutating func send(_ message: RaftMessage) {
-        packets.append(Packet(message: message, sentAt: now))
+        sentCount += 1
+        // Anything between the bounds, the same each time; but no message overtakes another on its link.
+        let spread = latency.most - latency.least + 1
+        let link = Link(from: message.from, to: message.to)
+        let arrival = now + .milliseconds(latency.least + sentCount * 7_919 % spread)
+        let arrivesAt = max(arrival, lastArrival[link] ?? .zero)
+        lastArrival[link] = arrivesAt
+        packets.append(Packet(message: message, arrivesAt: arrivesAt))
     }
 
     mutating func receive(_ message: RaftMessage, isShown: Bool) throws {

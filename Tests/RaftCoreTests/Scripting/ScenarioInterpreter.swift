@@ -29,6 +29,10 @@ struct ScenarioInterpreter {
         case "settings":
             for pair in words { try set(pair) }
             cluster.say("ok")
+        case "latency":
+            // Least and most, in milliseconds.
+            cluster.latency = (try number(word(words, 0)), try number(word(words, 1)))
+            cluster.say("ok")
         case "members":
             // voters 1,2,3 [outgoing 3,4] [learners 5] [witnesses 3]
             var lists: [String: [NodeID]] = [:]
@@ -82,6 +86,7 @@ struct ScenarioInterpreter {
         case "entry": cluster.settings.maximumEntrySizeBytes = value
         case "transfers": cluster.settings.maximumConcurrentSnapshotTransfers = value
         case "leases": cluster.settings.promisesLeases = value == 1
+        case "adapt": cluster.settings.adaptsToRoundTrips = value == 1
         case "drift": cluster.settings.maximumClockDriftPartsPerMillion = value
         default: throw ScenarioError("there is no setting \(parts[0])")
         }

@@ -33,6 +33,8 @@ extension World {
         guard faults.crash == 0, core.membership.members == nodes.map(\.id), faults.change == 0 else {
             return
         }
+        // Where timeouts follow round trips, a leader may wait longer than others are loyal to it.
+        guard !settings.adaptsToRoundTrips else { return }
         guard !reached.contains(.transferVoteDespiteLoyalty), nodes.allSatisfy({ $0.drift == 0 }) else {
             return
         }

@@ -72,6 +72,7 @@ struct World {
         self.faults = faults
         var chosen = World.settings
         chosen.promisesLeases = promisesLeases
+        chosen.adaptsToRoundTrips = seed % 3 == 0
         settings = chosen
         var generator = SeededRandom(seed: seed)
         nodes = membership.members.map { node in
