@@ -41,6 +41,7 @@ public enum RarePath: UInt8, CaseIterable, Hashable, Sendable {
     case proposalHeldInTransfer
     case steppedAside
     case priorityTransferStarted
+    case termRenewedAfterTransfer
     // Leases.
     case loyalAfterStart
     case leaseReadAnswered

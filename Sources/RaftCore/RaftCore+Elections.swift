@@ -274,7 +274,7 @@ extension RaftCore {
     }
 
     /// Called while ``term`` is still the one that was led.
-    private mutating func stopLeading() {
+    mutating func stopLeading() {
         endTransfer(.steppedDown)
         progress = []
         isAnyoneLeaving = false

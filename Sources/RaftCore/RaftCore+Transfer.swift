@@ -117,6 +117,37 @@ extension RaftCore {
         }
     }
 
+    // MARK: After a failed transfer
+
+    /// Whether this leader goes on after a transfer that failed, has no lease in this term for it, and would win the
+    /// next one: a quorum has answered within half an election timeout.
+    func isTermSpent(now: Instant) -> Bool {
+        guard settings.promisesLeases, hasSentTimeoutNow, transfer == nil, isReadyToLead, canCampaign,
+            isLastMembershipCommitted, !membership.isJoint, membership.isVoter(nodeID)
+        else { return false }
+        let patience = Interval(nanoseconds: electionTimeout.nanoseconds / 2)
+        let heard = membership.quorumValue { node -> Int in
+            if node == nodeID { return 1 }
+            guard let position = progressPosition(of: node) else { return 0 }
+            return hasAnsweredLately(progress[position], within: patience, now: now) ? 1 : 0
+        }
+        return heard ?? 1 > 0
+    }
+
+    /// Takes the next term, as if this node had been told to take over by itself.
+    ///
+    /// Whoever was told to take over in this term can use it for an election in the next one only, so either it or
+    /// this node wins that. After it no vote of any voter is asked for despite its loyalty: what was said in this term
+    /// counts no more, and leases are sound again.
+    mutating func renewTerm(now: Instant) {
+        rarePaths.insert(.termRenewedAfterTransfer)
+        stopLeading()
+        loseLeader()
+        leaderHeardAt = nil
+        hurriedCampaigns = 0
+        startElection(isTransfer: true, now: now)
+    }
+
     /// Ends a transfer with the leadership. What waited was never appended.
     mutating func endTransfer(_ outcome: TransferOutcome) {
         guard let ended = transfer else { return }

@@ -204,6 +204,7 @@ public struct RaftCore: Sendable {
             if now >= heartbeatDue {
                 isHeartbeatDue = true
                 heartbeatDue = now + heartbeatInterval
+                if isTermSpent(now: now) { return renewTerm(now: now) }
                 considerPriorities(now: now)
             }
         default:
