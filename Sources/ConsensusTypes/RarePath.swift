@@ -34,6 +34,7 @@ public enum RarePath: UInt8, CaseIterable, Hashable, Sendable {
     case leavingMemberTold
     case leavingMemberGivenUp
     case removedLeaderHandedOver
+    case removedMemberReminded
     // Transfers.
     case transferRequested
     case transferGivenUp

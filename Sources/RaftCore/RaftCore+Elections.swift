@@ -208,6 +208,7 @@ extension RaftCore {
         // answer carries the term that was asked about.
         send(.preVoteResponse(granted: isGranted), to: message.from, term: isGranted ? message.term : term)
         if isGranted, message.term == term.next { giveWay(to: message.from, at: position) }
+        if role == .leader { remindRemoved(message.from, now: now) }
     }
 
     /// Two that notice a leader's death together, and grant each other their pre-votes, would split the votes of

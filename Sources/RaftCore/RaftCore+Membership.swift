@@ -159,6 +159,25 @@ extension RaftCore {
         return false
     }
 
+    /// To how many nodes that were removed a leader sends at the same time.
+    private static let maximumLeaving = 8
+
+    /// A node that asks for votes and is no member was removed and does not know it: under an earlier leader, or
+    /// after this one had given it up. It is told like one that leaves now: for an election timeout, and anew when
+    /// it asks again.
+    mutating func remindRemoved(_ node: NodeID, now: Instant) {
+        guard isReadyToLead, isLastMembershipCommitted, !membership.isMember(node),
+            progressPosition(of: node) == nil,
+            progress.count(where: { $0.leaving != nil }) < Self.maximumLeaving
+        else { return }
+        rarePaths.insert(.removedMemberReminded)
+        var member = Progress(node: node, next: log.lastIndex.next, answeredSentAt: now)
+        member.leaving = Progress.Leaving(index: memberships[memberships.count - 1].index)
+        progress.append(member)
+        progress.sort { $0.node < $1.node }
+        isAnyoneLeaving = true
+    }
+
     /// A leader that is no voter any more has led until that was committed, and leaves the rest to the best of
     /// the voters (dissertation, section 4.2.2).
     mutating func handOverIfRemoved(now: Instant) {

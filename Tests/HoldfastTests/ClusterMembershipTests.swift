@@ -78,6 +78,36 @@ import Testing
         }
     }
 
+    /// Two that were removed while they were down come back together, and have each other: both are told, although
+    /// whoever removed them leads no more.
+    @Test func nodesThatWereRemovedTogetherAreTold() async throws {
+        var members = TestMembers()
+        members.names = ["a", "b", "c", "d", "e"]
+        let elections = try members.elections()
+        let back = try members.elections()
+        try await whileRunning(Array(elections[..<3])) {
+            let gone = elections[3...].map { election in Task { try await election.run() } }
+            try await eventually("five that have a leader") {
+                elections.allSatisfy { $0.leadership != .unknown }
+            }
+            for task in gone {
+                task.cancel()
+                try await task.value
+            }
+            let membership = elections[0].membership
+            try await membership.remove("d", timeout: .seconds(90))
+            try await membership.remove("e", timeout: .seconds(90))
+            let (leader, _) = try await elections.leader()
+            await elections[leader].resign()
+            // Longer than links to those that leave are kept; they come back to peers that refuse them.
+            try await Task.sleep(for: .milliseconds(2_000))
+            let returned = back[3...].map { election in Task { try await election.run() } }
+            for task in returned {
+                await #expect(throws: NodeRunError.removed) { try await task.value }
+            }
+        }
+    }
+
     /// Five that lose two become three, which can lose another; and five again, by themselves.
     @Test func silentMembersAreEvictedAndComeBack() async throws {
         var members = TestMembers()

@@ -172,13 +172,15 @@ extension ReplicaNode {
     }
 
     public func transport(removalReportedBy peer: NodeID) {
-        guard !known.inForce.isMember(options.nodeID) || !transport.isConnectedToAnyone else { return }
         logger.warning("a peer says that this node is no member any more", metadata: ["peer": "\(peer)"])
-        isReportedRemoved = true
+        removalReporters[peer] = Self.now()
         suspectRemoval()
     }
 
     // MARK: This node's removal
+
+    /// After so many looks in succession without a leader, what peers say counts although others are connected.
+    private static var looksWithoutLeader: Int { 5 }
 
     /// A node that is behind may be told, or read in its log, of a removal that was followed by its being added
     /// again. So it counts only when nobody has anything to do with this node for a while.
@@ -188,18 +190,40 @@ extension ReplicaNode {
         removalTimer = loop.scheduleTask(in: .milliseconds(Int64(patienceMilliseconds))) { [self] in
             removalTimer = nil
             guard !isStopped else { return }
+            forgetOldReports(patienceMilliseconds)
             let isQuiet = Self.now() - lastHeard >= .milliseconds(patienceMilliseconds)
             let isCutOff = !transport.isConnectedToAnyone
-            if isRemoved && (isQuiet || isCutOff) || isReportedRemoved && isCutOff {
+            leaderlessLooks = groups[0].leader == nil ? leaderlessLooks + 1 : 0
+            if isRemoved && (isQuiet || isCutOff) || isRemovalReported(isCutOff: isCutOff) {
                 isRemovalTold = true
                 logger.warning("this node was removed from its cluster")
                 onRemoved?()
-            } else if isRemoved {
+            } else if isRemoved || !removalReporters.isEmpty {
                 suspectRemoval()
-            } else {
-                isReportedRemoved = false
             }
         }
+    }
+
+    /// Who still says so is asked, and says so again.
+    private func forgetOldReports(_ patienceMilliseconds: Int) {
+        let validity = Interval.milliseconds(max(15_000, 2 * Self.looksWithoutLeader * patienceMilliseconds))
+        removalReporters = removalReporters.filter { Self.now() - $0.value < validity }
+    }
+
+    /// Whether peers say that this node was removed, and nobody shows otherwise. Others that were removed with it may
+    /// be connected and know as little: then nobody leads, and everybody whom this node knows as a voter either says
+    /// so or is one of them, or most say so.
+    private func isRemovalReported(isCutOff: Bool) -> Bool {
+        guard !removalReporters.isEmpty else { return false }
+        if isCutOff { return true }
+        guard leaderlessLooks >= Self.looksWithoutLeader else { return false }
+        let voters = known.committed.voters
+        let reporters = voters.filter { removalReporters[$0] != nil }
+        return reporters.count >= Membership.majority(of: voters.count)
+            || !reporters.isEmpty
+                && voters.allSatisfy {
+                    $0 == options.nodeID || reporters.contains($0) || transport.isConnected(to: $0)
+                }
     }
 }
 

@@ -50,6 +50,7 @@ extension ReplicaNode: PeerTransportDelegate {
 
     public func transport(peerConnected peer: NodeID) {
         logger.info("peer connected", metadata: ["peer": "\(peer)"])
+        removalReporters[peer] = nil
         for group in groups { group.peerConnected(peer, now: Self.now()) }
     }
 

@@ -64,7 +64,9 @@ public final class ReplicaNode: @unchecked Sendable {
     var areFollowersOutdated = false
     var membersTimer: Scheduled<Void>?
     var removalTimer: Scheduled<Void>?
-    var isReportedRemoved = false
+    /// When peers said that this node was removed which have not connected with it since.
+    var removalReporters: [NodeID: Instant] = [:]
+    var leaderlessLooks = 0
     var isRemovalTold = false
     /// When a message of the protocol last came, to any group.
     var lastHeard = Instant.zero
