@@ -47,6 +47,7 @@ public enum RarePath: UInt8, CaseIterable, Hashable, Sendable {
     case loyalAfterStart
     case leaseReadAnswered
     case leaseReadRefused
+    case leasesVoided
     // Reads.
     case readWaitsForOwnTerm
     case readBatchOutlived

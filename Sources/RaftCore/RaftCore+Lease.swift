@@ -23,10 +23,18 @@ extension RaftCore {
             guard let position = progressPosition(of: node), progress[position].hasAnswered else {
                 return .zero
             }
-            return progress[position].answeredSentAt
+            let answeredSentAt = progress[position].answeredSentAt
+            return answeredSentAt > leasesVoidThrough ? answeredSentAt : .zero
         }
         guard let heard, heard > .zero else { return nil }
         return heard + leaseDuration
+    }
+
+    /// What was sent up to now gives no lease any more: this node's clock stood still meanwhile, and those who
+    /// answered may have been loyal for longer ago than it shows.
+    public mutating func voidLeases(through now: Instant) {
+        rarePaths.insert(.leasesVoided)
+        leasesVoidThrough = now
     }
 
     /// The index to be applied before a linearizable read is answered, without asking anybody, while the lease

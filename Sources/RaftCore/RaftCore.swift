@@ -88,6 +88,8 @@ public struct RaftCore: Sendable {
     var transfer: LeadershipTransfer?
     /// Whether anybody was told to take over in this term: then there is no lease in it any more.
     var hasSentTimeoutNow = false
+    /// What was sent until then gives no lease: see ``voidLeases(through:)``.
+    var leasesVoidThrough = Instant.zero
     var priorityTransferDue = Instant.zero
     var isAnyoneLeaving = false
     /// Whether any member that entries are sent to is a witness, and how far the others and this node itself are.

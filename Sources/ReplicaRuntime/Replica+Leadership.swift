@@ -12,7 +12,8 @@ extension Replica {
     /// The index to be applied before a linearizable read is answered, without asking anybody, where this node
     /// leads under a valid lease; `nil` otherwise. `now` must be taken after the read was asked for.
     public func requestLeaseRead(now: Instant) -> LogIndex? {
-        core.requestLeaseRead(now: now)
+        noteSuspension(now: now)
+        return core.requestLeaseRead(now: now)
     }
 
     /// Whether the node leaves the leadership to others for now: it neither campaigns nor takes over.

@@ -45,6 +45,8 @@ public final class Replica<Machine: ReplicaMachine> {
     var committedMembership: (index: LogIndex, membership: Membership)
     /// Called when a transfer of the leadership that this node had begun is over.
     public var onTransferEnded: ((TransferOutcome) -> Void)?
+    /// For how long the machine had been suspended when it was last looked at.
+    var knownSuspension: Interval
     private var reportedTimeoutFactor: UInt8 = 1
     private var isInTurn = false
     private var ownRarePaths = RarePathSet()
@@ -66,6 +68,7 @@ public final class Replica<Machine: ReplicaMachine> {
         self.environment = environment
         self.settings = settings
         keeper = MembershipKeeper(settings: settings.members)
+        knownSuspension = environment.suspendedTime
         appliedIndex = snapshot.index
         appliedTerm = snapshot.term
         reportIfMisplaced()

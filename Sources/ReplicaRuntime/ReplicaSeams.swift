@@ -35,6 +35,10 @@ public protocol ReplicaEnvironment: AnyObject {
     /// Whether the peer, a member or not, is reachable and takes part.
     func isPresent(_ peer: NodeID) -> Bool
 
+    /// For how long the machine has been suspended since it started, which the times that the replica is given do
+    /// not show. See ``MachineSuspension``.
+    var suspendedTime: Interval { get }
+
     /// Something for people to read.
     func report(_ text: String)
 
@@ -51,6 +55,7 @@ public protocol ReplicaEnvironment: AnyObject {
 
 extension ReplicaEnvironment {
     public func isPresent(_ peer: NodeID) -> Bool { false }
+    public var suspendedTime: Interval { .zero }
     public func report(_ text: String) {}
     public func membershipChanged(_ membership: Membership) {}
     public func membershipCommitted(_ membership: Membership, index: LogIndex) {}

@@ -24,13 +24,15 @@ import WriteAheadLog
         let clock = clock
         let beginning = SnapshotMetadata(
             index: .zero, term: .zero, membership: Membership(voters: [NodeID(1), NodeID(2), NodeID(3)]))
+        var settings = RaftSettings()
+        settings.promisesLeases = true
         group = KeyValueGroup(
             nodeID: NodeID(1), session: 9, seed: 7, store: KeyValueStore(), settings: KeyValueGroupSettings(),
             environment: environment, clock: { clock.now })
         replica = Replica(
             group: GroupID(1),
             core: RaftCore(
-                nodeID: NodeID(1), settings: RaftSettings(),
+                nodeID: NodeID(1), settings: settings,
                 restored: RestoredState(hardState: HardState(), snapshot: beginning, entries: []),
                 session: 9, now: clock.now, seed: 7),
             snapshot: beginning, machine: group, environment: environment, settings: ReplicaSettings())
@@ -78,6 +80,47 @@ import WriteAheadLog
                 return false
             }
             return true
+        }
+    }
+
+    /// The clock stands still while the machine is suspended, and the others elect somebody meanwhile.
+    @Test func aSuspendedMachineHasNoLease() throws {
+        #expect(replica.requestLeaseRead(now: clock.now) != nil)
+        let deadline = try #require(replica.leaseDeadline(now: clock.now))
+        #expect(deadline > clock.now)
+        // Too little to matter: the readings of two clocks differ by as much.
+        environment.suspendedTime = environment.suspendedTime + .microseconds(500)
+        #expect(replica.requestLeaseRead(now: clock.now) != nil)
+
+        environment.suspendedTime = environment.suspendedTime + .milliseconds(600)
+        #expect(replica.leaseDeadline(now: clock.now) == nil)
+        #expect(replica.requestLeaseRead(now: clock.now) == nil)
+        // It asks the others instead, and answers nothing by itself.
+        var answers: [ServiceError?] = []
+        group.leaseRead { answers.append($0) }
+        runTurn()
+        #expect(answers.isEmpty)
+
+        // An answer to what was sent before it is no confirmation, one to what was sent after it is.
+        let before = clock.now
+        clock.now = clock.now + .milliseconds(10)
+        receive(
+            .appendResponse(
+                AppendResponse(outcome: .matched(LogIndex(2)), readRound: 0, sentAt: before)))
+        #expect(replica.requestLeaseRead(now: clock.now) == nil)
+        acknowledge(2)
+        #expect(replica.requestLeaseRead(now: clock.now) != nil)
+        #expect(try #require(replica.leaseDeadline(now: clock.now)) > deadline)
+        #expect(answers.count == 1)
+    }
+
+    /// On this machine, whatever its clocks are.
+    @Test func suspensionsOnlyGrow() {
+        var last = MachineSuspension.total()
+        for _ in 0..<1_000 {
+            let total = MachineSuspension.total()
+            #expect(total + .milliseconds(1) >= last)
+            last = total
         }
     }
 

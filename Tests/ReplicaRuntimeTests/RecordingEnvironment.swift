@@ -12,6 +12,8 @@ final class RecordingEnvironment: ReplicaEnvironment {
     private(set) var released: [SnapshotMetadata] = []
     private(set) var restorers: [any SnapshotRestorer] = []
 
+    var suspendedTime = Interval.zero
+
     func send(_ message: RaftMessage) { sent.append(message) }
     func sendAside(_ bytes: [UInt8], to peer: NodeID) {}
     func persist(_ write: LogWrite, sequence: UInt64) { writes.append((sequence, write)) }

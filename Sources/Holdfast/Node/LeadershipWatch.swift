@@ -43,7 +43,7 @@ final class LeadershipWatch: @unchecked Sendable {
         let horizon = now + .seconds(3_600)
         return LeadershipObservation(
             term: core.term, isLeading: core.role == .leader, leader: core.leader,
-            leaseDeadline: core.leaseDeadline.map { min($0, horizon) },
+            leaseDeadline: replica.leaseDeadline(now: now).map { min($0, horizon) },
             // Applied, not only committed: what the leader's own state says is then up to date.
             isEstablished: replica.appliedTerm == core.term, electionTimeout: core.electionTimeout)
     }

@@ -22,6 +22,8 @@ final class GroupEnvironment<Group: HostedGroup>: ReplicaEnvironment {
         host.scheduleTurn()
     }
 
+    var suspendedTime: Interval { host?.node?.options.suspendedTime() ?? .zero }
+
     func persist(_ write: LogWrite, sequence: UInt64) {
         guard let host else { return }
         host.node?.persist(write, of: host.position, sequence: sequence)

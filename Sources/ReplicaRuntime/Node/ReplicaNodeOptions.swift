@@ -38,6 +38,8 @@ public struct ReplicaNodeOptions: Sendable {
     public var fileSystem: any FileSystem = RealFileSystem()
     /// An operator says that the node is to start with what is intact, whatever was lost.
     public var acceptsDataLoss = false
+    /// For how long the machine has been suspended since it started.
+    public var suspendedTime: @Sendable () -> Interval = MachineSuspension.total
     public var admissionSettings = AdmissionSettings()
 
     public init(
