@@ -2,15 +2,39 @@ import ConsensusTypes
 
 /// Where a peer listens for other nodes.
 public struct PeerAddress: Hashable, Sendable, CustomStringConvertible {
+    /// Another place where the peer may be reached.
+    public struct Alternative: Hashable, Sendable {
+        public let host: String
+        public let port: Int
+
+        public init(host: String, port: Int) {
+            self.host = host
+            self.port = port
+        }
+    }
+
     public let node: NodeID
     /// A host name, or an IPv4 or IPv6 address without brackets.
     public let host: String
     public let port: Int
+    /// Dialled in turn where the peer does not answer at the one before.
+    public let alternatives: [Alternative]
 
-    public init(node: NodeID, host: String, port: Int) {
+    public init(node: NodeID, host: String, port: Int, alternatives: [Alternative] = []) {
         self.node = node
         self.host = host
         self.port = port
+        self.alternatives = alternatives
+    }
+
+    /// How many places there are.
+    var count: Int { 1 + alternatives.count }
+
+    /// One of them alone.
+    func choice(_ position: Int) -> PeerAddress {
+        guard position > 0 else { return PeerAddress(node: node, host: host, port: port) }
+        let alternative = alternatives[position - 1]
+        return PeerAddress(node: node, host: alternative.host, port: alternative.port)
     }
 
     /// A peer of which only the id is known: it is let in, and not dialled.

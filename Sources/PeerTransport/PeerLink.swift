@@ -29,7 +29,13 @@ final class PeerLink {
     private var incarnation: UInt64?
     /// Seen, and not reported as stopped since.
     private var isBelievedAlive = false
-    private var lastFailure: String?
+    /// Which of the peer's addresses is dialled next, and which one last led to it.
+    private var position = 0
+    private var reachedPosition: Int?
+    /// Attempts in succession that the kernel at the other end refused.
+    private var refusedAttempts = 0
+    /// By address.
+    private var lastFailures: [String?]
     /// Whether the peer's last answer was that this node is no member any more.
     private var isRemoved = false
 
@@ -38,6 +44,7 @@ final class PeerLink {
     init(address: PeerAddress, transport: PeerTransport) {
         self.address = address
         self.transport = transport
+        lastFailures = Array(repeating: nil, count: address.count)
         statistics = PeerStatistics(peer: address.node)
         schedule = RedialSchedule(
             minimumMilliseconds: transport.limits.minimumRedialDelayMilliseconds,
@@ -96,7 +103,7 @@ final class PeerLink {
             break
         }
         state = .connecting
-        transport.connect(to: address).assumeIsolated().whenComplete { result in
+        transport.connect(to: address.choice(position)).assumeIsolated().whenComplete { result in
             switch result {
             case .success(let channel): self.connected(channel)
             case .failure(let error): self.dialFailed(error)
@@ -126,10 +133,18 @@ final class PeerLink {
         state = .idle
         let isRefused = error.isConnectionRefused
         reportFailure(isRefused ? "nothing listens there" : "\(error)", isFault: false)
-        if isRefused && accepted == nil {
+        refusedAttempts = isRefused ? refusedAttempts + 1 : 0
+        // A peer may not listen at all of its addresses: only where it was, or nowhere, is nobody.
+        let isWhereItWas = reachedPosition == position || refusedAttempts >= address.count
+        tryNextAddress()
+        if isRefused && isWhereItWas && accepted == nil {
             reportStopped()
         }
         redialLater()
+    }
+
+    private func tryNextAddress() {
+        position = (position + 1) % address.count
     }
 
     private func redialLater() {
@@ -167,7 +182,9 @@ final class PeerLink {
             incarnation: welcome.incarnation, stage: .sending(self),
             maximumPayloadBytes: ProtocolVersion.maximumHandshakeBytes)
         state = .connected(connection)
-        lastFailure = nil
+        lastFailures = Array(repeating: nil, count: address.count)
+        reachedPosition = position
+        refusedAttempts = 0
         batch = ByteBuffer()
         statistics.establishedLinks += 1
         statistics.isConnected = true
@@ -237,6 +254,8 @@ final class PeerLink {
         switch state {
         case .handshaking(let current) where current === connection:
             state = .idle
+            refusedAttempts = 0
+            tryNextAddress()
             redialLater()
         case .connected(let current) where current === connection:
             state = .idle
@@ -273,13 +292,13 @@ final class PeerLink {
     }
 
     func reportFailure(_ reason: String, isFault: Bool) {
-        guard lastFailure != reason else {
+        guard lastFailures[position] != reason else {
             return
         }
-        lastFailure = reason
+        lastFailures[position] = reason
         transport.logger.log(
             level: isFault ? .warning : .info,
-            "cannot connect to peer \(address): \(reason); it will be tried again")
+            "cannot connect to peer \(address.choice(position)): \(reason); it will be tried again")
     }
 
     func end() {

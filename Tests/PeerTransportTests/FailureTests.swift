@@ -29,6 +29,57 @@ import Testing
         try await node.shutdown()
     }
 
+    /// A port that nothing listens at: it was just given back.
+    private static func deadPort() async throws -> Int {
+        let server = try await RawServer.start { _, _ in }
+        let port = server.port
+        await server.close()
+        return port
+    }
+
+    /// Node 2 does not know node 1's port, so that only its addresses lead to it.
+    @Test(arguments: [0, 1, 2]) func aPeerIsFoundAtAnyOfItsAddresses(_ place: Int) async throws {
+        let first = try await TestNode.start(1)
+        let second = try await TestNode.start(2)
+        try await second.setPeers([.unknown(NodeID(1))])
+        var ports: [Int] = []
+        for index in 0..<3 { ports.append(index == place ? second.port : try await Self.deadPort()) }
+        let address = PeerAddress(
+            node: NodeID(2), host: "127.0.0.1", port: ports[0],
+            alternatives: ports[1...].map { PeerAddress.Alternative(host: "127.0.0.1", port: $0) })
+        try await first.setPeers([address])
+        try await first.wait(for: .connected(NodeID(2)))
+        // That nobody listens at the others says nothing.
+        #expect(try await first.events() == [.connected(NodeID(2))])
+        // A link that breaks is made again where it was.
+        try await second.setPeers([])
+        try await first.wait(for: .disconnected(NodeID(2)))
+        try await second.setPeers([.unknown(NodeID(1))])
+        try await first.wait("another link") { events in
+            events.filter { $0 == .connected(NodeID(2)) }.count == 2
+        }
+        #expect(try await !first.events().contains(.stopped(NodeID(2))))
+        try await second.shutdown()
+        try await first.wait(for: .stopped(NodeID(2)))
+        try await first.shutdown()
+    }
+
+    /// At the first address another node answers, which is refused; the next one is right.
+    @Test func anAddressOfAnotherNodeIsPassedOver() async throws {
+        let first = try await TestNode.start(1)
+        let second = try await TestNode.start(2)
+        let third = try await TestNode.start(3)
+        try await second.setPeers([.unknown(NodeID(1))])
+        try await first.setPeers([
+            PeerAddress(
+                node: NodeID(2), host: "127.0.0.1", port: third.port,
+                alternatives: [PeerAddress.Alternative(host: "127.0.0.1", port: second.port)])
+        ])
+        try await first.wait(for: .connected(NodeID(2)))
+        try await waitForLog(first, "but this is node 3")
+        for node in [first, second, third] { try await node.shutdown() }
+    }
+
     /// The peer comes up later and does not dial itself: only this node's schedule finds it.
     @Test func refusedPeerIsDialledAgain() async throws {
         let reserved = try await RawServer.start { _, _ in }

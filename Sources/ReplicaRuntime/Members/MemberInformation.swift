@@ -145,9 +145,14 @@ extension MemberDescription {
 
     /// Where the node listens for others, as far as that is known.
     public var peerAddress: PeerAddress? {
-        memberInformation?.peerAddresses.first.map {
-            PeerAddress(node: node, host: $0.host, port: $0.port)
+        guard let addresses = memberInformation?.peerAddresses, let first = addresses.first else {
+            return nil
         }
+        return PeerAddress(
+            node: node, host: first.host, port: first.port,
+            alternatives: addresses.dropFirst().map {
+                PeerAddress.Alternative(host: $0.host, port: $0.port)
+            })
     }
 }
 
@@ -158,7 +163,9 @@ extension Membership {
             voters: voters.map(\.node),
             descriptions: voters.map { address in
                 let information = MemberInformation(
-                    name: "", peerAddresses: [.init(host: address.host, port: address.port)])
+                    name: "",
+                    peerAddresses: [.init(host: address.host, port: address.port)]
+                        + address.alternatives.map { .init(host: $0.host, port: $0.port) })
                 return information.problem == nil
                     ? MemberDescription(node: address.node, information)
                     : MemberDescription(node: address.node)

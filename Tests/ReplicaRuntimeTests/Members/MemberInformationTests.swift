@@ -16,7 +16,10 @@ import Testing
         #expect(try MemberInformation.decode(empty.encode()) == empty)
         let description = MemberDescription(node: NodeID(3), information)
         #expect(description.memberInformation == information)
-        #expect(description.peerAddress == PeerAddress(node: NodeID(3), host: "h1", port: 2_380))
+        #expect(
+            description.peerAddress
+                == PeerAddress(
+                    node: NodeID(3), host: "h1", port: 2_380, alternatives: [.init(host: "::1", port: 0)]))
         #expect(MemberDescription(node: NodeID(3)).memberInformation == nil)
     }
 
