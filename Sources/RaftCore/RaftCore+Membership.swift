@@ -171,7 +171,9 @@ extension RaftCore {
             progress.count(where: { $0.leaving != nil }) < Self.maximumLeaving
         else { return }
         rarePaths.insert(.removedMemberReminded)
-        var member = Progress(node: node, next: log.lastIndex.next, answeredSentAt: now)
+        // No witness asks for votes.
+        var member = Progress(
+            node: node, isWitness: false, pace: Pace(), next: log.lastIndex.next, answeredSentAt: now)
         member.leaving = Progress.Leaving(index: memberships[memberships.count - 1].index)
         progress.append(member)
         progress.sort { $0.node < $1.node }

@@ -75,7 +75,7 @@ import Testing
         }
         #expect(append(3).count == append(1).count + 1)
         var wrong = append(3)
-        let position = try #require(wrong.firstIndex(of: 18)) + 1
+        let position = try #require(wrong.firstIndex(of: 19)) + 1
         #expect(wrong[position] == 3)
         for factor in [0, 1, 11, 255] as [UInt8] {
             wrong[position] = factor
