@@ -34,6 +34,24 @@ extension ReplicaNode {
         for group in groups.dropFirst() { group.follow(known.committed, now: Self.now()) }
     }
 
+    /// A node that the first group has removed may never learn that this was committed, and does not know who the
+    /// members are. What it leads of the other groups it hands to a node that knows: there the group goes on to
+    /// follow.
+    func leaveGroupsIfUnsure(now: Instant) {
+        guard !groups[0].isEstablished || !known.inForce.isMember(options.nodeID) else {
+            unsureSince = nil
+            return
+        }
+        guard let since = unsureSince else {
+            unsureSince = now
+            return
+        }
+        let patience = 2 * options.replicaSettings.raft.electionTimeoutMilliseconds
+        guard now - since >= .milliseconds(patience) else { return }
+        unsureSince = now
+        for group in groups.dropFirst() where group.isLeading { _ = group.beginHandOver(to: nil) }
+    }
+
     func membershipChanged(_ membership: Membership, of group: any NodeGroup) {
         if group === groups[0] { known.changed(membership) }
         areLinksOutdated = true

@@ -207,6 +207,8 @@ public final class GroupHost<Group: HostedGroup>: NodeGroup, @unchecked Sendable
         return core.leader != nil && replica.appliedTerm == core.term
     }
 
+    package var isLeading: Bool { replica?.core.role == .leader }
+
     package var committedIndex: LogIndex { replica?.core.commitIndex ?? .zero }
 
     package func update(latest: Membership, nodes: [NodeID], now: Instant) {

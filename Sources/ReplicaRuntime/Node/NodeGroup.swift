@@ -53,6 +53,7 @@ package protocol NodeGroup: AnyObject, Sendable {
     var memberships: [Membership] { get }
     /// Whether a leader is known and an entry of its term was applied: then what is applied here is not old.
     var isEstablished: Bool { get }
+    var isLeading: Bool { get }
     /// Up to where the log is known to be committed.
     var committedIndex: LogIndex { get }
     /// Links are kept to these nodes from now on.

@@ -23,6 +23,7 @@ extension ReplicaNode {
         guard !isStopped else { return }
         submitGathered()
         if areFollowersOutdated { tellFollowers() }
+        if groups.count > 1 { leaveGroupsIfUnsure(now: Self.now()) }
         if areLinksOutdated { updateLinks() }
         transport.flush()
         setTimer()

@@ -62,6 +62,8 @@ public final class ReplicaNode: @unchecked Sendable {
     var areLinksOutdated = false
     /// Whether the other groups are to be told of the first one's members.
     var areFollowersOutdated = false
+    /// Since when this node has not known who the members are.
+    var unsureSince: Instant?
     var membersTimer: Scheduled<Void>?
     var removalTimer: Scheduled<Void>?
     /// When peers said that this node was removed which have not connected with it since.

@@ -103,6 +103,23 @@ import Testing
             ])
     }
 
+    /// A witness is one in every group, and is never made of a member with data.
+    @Test func witnessesAreWitnessesEverywhere() {
+        func membership(_ voters: [UInt64], witness: UInt64?) -> Membership {
+            Membership(
+                voters: voters.map { NodeID($0) },
+                descriptions: voters.map { MemberDescription(node: NodeID($0), isWitness: $0 == witness) })
+        }
+        let target = membership([1, 2, 3], witness: 3)
+        #expect(
+            next(membership([1, 2], witness: nil), target) == [
+                .addLearner(MemberDescription(node: NodeID(3), isWitness: true))
+            ])
+        let other = membership([1, 2, 3], witness: nil)
+        #expect(!MembershipFollower.isFollowed(target, by: other))
+        #expect(next(other, target) == [.remove(NodeID(3))])
+    }
+
     /// From anywhere to anywhere, by changes that are allowed, in a bounded number of steps.
     @Test(arguments: 1...300) func everyTargetIsReached(seed: Int) throws {
         var random = SeededRandom(seed: UInt64(seed))
