@@ -127,6 +127,8 @@ public final class GroupHost<Group: HostedGroup>: NodeGroup, @unchecked Sendable
         logRecovered(whole)
         for peer in node.transport.connectedPeers { replica.peerConnected(peer, now: now) }
         admission.takesPart(from: replica, now: now)
+        // Peers that were accepted before were told nothing then.
+        tellAnnouncement()
     }
 
     private func logRecovered(_ whole: WholeGroup) {
@@ -154,11 +156,14 @@ public final class GroupHost<Group: HostedGroup>: NodeGroup, @unchecked Sendable
 
     /// Tells every peer something of this node, now and whenever a link to it is made.
     public func announce(_ bytes: [UInt8]) {
-        let announcement = ByteSlice(bytes)
-        ownAnnouncement = announcement
-        guard group != nil, let node else { return }
+        ownAnnouncement = ByteSlice(bytes)
+        tellAnnouncement()
+    }
+
+    private func tellAnnouncement() {
+        guard let ownAnnouncement, group != nil, let node else { return }
         for peer in node.transport.connectedPeers {
-            group.announce(announcement, to: peer)
+            group.announce(ownAnnouncement, to: peer)
         }
     }
 

@@ -91,6 +91,20 @@ import Testing
         #expect(told.withLock { $0 } == ["made", "admitted"])
     }
 
+    /// Whoever takes part first, and whoever is accepted by a node that does not take part yet.
+    @Test func whatIsAnnouncedBeforeTheStartReachesAllPeers() async throws {
+        for _ in 0..<8 {
+            let nodes = try await TestCluster().startAll()
+            for node in nodes {
+                let others = nodes.map(\.id).filter { $0 != node.id }
+                try await node.wait("the announcements") { node in
+                    others.allSatisfy { node.announcements[$0]?.bytes == [UInt8($0.rawValue)] }
+                }
+            }
+            await nodes.stopAll()
+        }
+    }
+
     @Test func announcementsReachPeers() async throws {
         let nodes = try await TestCluster().startAll()
         try await nodes[0].run { $0.announce([1, 2, 3]) }

@@ -65,6 +65,7 @@ final class TestNode: Sendable {
         let removals = Endings.Count()
         try await loop.flatSubmit {
             node.onRemoved = { removals.add() }
+            node.announce([UInt8(truncatingIfNeeded: node.options.nodeID.rawValue)])
             return node.start()
         }.get()
         return TestNode(node, endings, removals)
