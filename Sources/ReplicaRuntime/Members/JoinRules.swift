@@ -37,7 +37,9 @@ struct JoinRules {
 
     private func description(_ question: JoinQuestion) -> MemberDescription {
         MemberDescription(
-            node: question.node, isPromotedWhenReady: true, information: question.information.encode())
+            node: question.node, isPromotedWhenReady: true,
+            // One that was evicted as a witness comes back as one.
+            isWitness: membership.isWitness(question.node), information: question.information.encode())
     }
 
     private func conflict(_ asked: MemberInformation, with other: NodeID) -> JoinDecision? {
@@ -94,7 +96,7 @@ struct JoinRules {
                     MemberDescription(
                         node: question.node, priority: before?.priority ?? MemberDescription.defaultPriority,
                         isPromotedWhenReady: before?.isPromotedWhenReady ?? true,
-                        information: asked.encode()))
+                        isWitness: before?.isWitness ?? false, information: asked.encode()))
             ]))
     }
 }

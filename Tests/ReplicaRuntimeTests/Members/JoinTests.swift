@@ -57,6 +57,29 @@ import WriteAheadLog
         if case .addLearner = change.steps[0] {} else { Issue.record("\(change)") }
     }
 
+    /// A witness that asks, as a member or after it was evicted, stays one.
+    @Test(arguments: [false, true]) func aWitnessStaysOne(isEvicted: Bool) throws {
+        let witness = MemberDescription(
+            node: NodeID(4), isWitness: true, information: Self.information("n4", 4).encode())
+        let voters = [NodeID(1), NodeID(2)]
+        let membership = Membership(
+            voters: isEvicted ? voters : voters + [NodeID(4)], evicted: isEvicted ? [NodeID(4)] : [],
+            descriptions: [witness])
+        let question = JoinQuestion(
+            clusterName: "x", node: NodeID(4), directory: DirectoryID(9),
+            information: Self.information("n4", 4))
+        let rules = JoinRules(membership: membership, isAddressed: true, livingDirectory: { _ in nil })
+        guard case .change(let change) = rules.decide(question) else {
+            Issue.record("refused")
+            return
+        }
+        guard case .simple(let next) = try change.applied(to: membership) else {
+            Issue.record("\(change)")
+            return
+        }
+        #expect(next.isMember(NodeID(4)) && next.isWitness(NodeID(4)))
+    }
+
     @Test func namesAndAddressesOfOthersAreRefused() {
         #expect(Self.refusal(Self.decide(5, Self.information("n1", 5))) == .nameTaken)
         #expect(Self.refusal(Self.decide(5, Self.information("n4", 5))) == .nameTaken)
