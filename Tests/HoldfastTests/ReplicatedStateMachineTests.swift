@@ -164,7 +164,12 @@ extension TestMembers {
             for _ in 0..<bound {
                 await withCheckedContinuation { continuation in
                     group.loop.execute {
-                        try! group.host!.group.propose(SessionedCommand.open.encode()) { _ in
+                        do {
+                            try group.host!.group.propose(SessionedCommand.open.encode()) { _ in
+                                continuation.resume()
+                            }
+                        } catch {
+                            Issue.record("a session is refused: \(error)")
                             continuation.resume()
                         }
                     }
